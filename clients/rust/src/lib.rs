@@ -1,0 +1,1 @@
+//! The native client: connect, resume, send with outcome.

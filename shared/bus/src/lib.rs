@@ -1,0 +1,1 @@
+//! Carries frames between gateways and signaling nodes.

@@ -1,0 +1,567 @@
+//! What a device says: decoding with every rule checked, and encoding for clients.
+//!
+//! SDP and candidates stay what they are: raw JSON text that is checked to be a string, moved once into the
+//! relayed frame and never looked at again, but for the ICE user fragment of messages that belong to a stream
+//! (RFC 8839 §5.4; it tells the ICE generation).
+
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::objects::{StreamStats, StreamType};
+use crate::server::Body;
+use crate::{DeviceId, ErrorCode, MessageId, Mid, StreamId};
+
+/// The longest free-text `reason` of a decline or an end, and the longest `quality`, in characters.
+pub const WORD_MAX_CHARS: usize = 32;
+
+/// A frame from a device, decoded and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientFrame {
+    /// The client's own name for the message, if it wants an outcome.
+    pub id: Option<MessageId>,
+    /// What it says.
+    pub message: ClientMessage,
+}
+
+/// What a device may say.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientMessage {
+    /// Something that the hub acts on.
+    Command {
+        /// The device it is meant for; without it, all the user's others.
+        to: Option<DeviceId>,
+        /// What is meant.
+        command: Draft,
+    },
+    /// Everything up to this `seq` has arrived.
+    Ack {
+        /// The highest `seq` in a row.
+        seq: u64,
+    },
+    /// Wants a `pong`.
+    Ping,
+    /// A new access token for this session.
+    Auth {
+        /// The token.
+        token: String,
+    },
+}
+
+/// A command as the device wrote it; [`Draft::finish`] makes the [`Command`] that the hub takes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Draft {
+    /// Every command but the relayed ones is complete as it is.
+    Whole(Command),
+    /// A frame to be relayed: its fields as JSON text, without the braces.
+    Relay {
+        /// Which of the three.
+        kind: RelayKind,
+        /// The stream that it belongs to.
+        stream: Option<StreamId>,
+        /// The ICE generation that it belongs to; several where media sections are not bundled.
+        ufrags: Vec<Ufrag>,
+        /// `"stream_id":…,"sdp":…`, to be completed with the sender.
+        fields: String,
+    },
+}
+
+/// What the hub is asked to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Ring a device, or all others.
+    StreamStart {
+        /// What will flow.
+        stream_type: StreamType,
+        /// The device that is to send the media, if it is not the caller.
+        source: Option<DeviceId>,
+    },
+    /// Take a ring.
+    StreamAccept {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Refuse a ring.
+    StreamDecline {
+        /// Which.
+        stream: StreamId,
+        /// The client's own word.
+        reason: Option<String>,
+    },
+    /// End a stream, or give up a ring.
+    StreamEnd {
+        /// Which.
+        stream: StreamId,
+        /// The client's own word.
+        reason: Option<String>,
+    },
+    /// What a party measured.
+    StreamStats {
+        /// Of which stream.
+        stream: StreamId,
+        /// The figures.
+        stats: StreamStats,
+    },
+    /// Pass a frame on as it is.
+    Relay {
+        /// Which of the three.
+        kind: RelayKind,
+        /// The stream that it belongs to.
+        stream: Option<StreamId>,
+        /// The ICE generation that it belongs to; several where media sections are not bundled.
+        ufrags: Vec<Ufrag>,
+        /// The finished frame without its `seq`.
+        body: Body,
+    },
+}
+
+/// The frames that are passed on unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelayKind {
+    /// An SDP offer.
+    SdpOffer,
+    /// An SDP answer.
+    SdpAnswer,
+    /// An ICE candidate; empty means end of candidates.
+    IceCandidate,
+}
+
+impl RelayKind {
+    /// The `type` on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RelayKind::SdpOffer => "sdp_offer",
+            RelayKind::SdpAnswer => "sdp_answer",
+            RelayKind::IceCandidate => "ice_candidate",
+        }
+    }
+}
+
+/// A hash of the ICE user fragment that names an ICE generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ufrag(pub u64);
+
+impl Ufrag {
+    /// Of the fragment's text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        Ufrag(stable_hash(&text))
+    }
+}
+
+/// A frame that was not taken, and what to tell the device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Rejected {
+    /// The documented code.
+    pub code: ErrorCode,
+    /// What is wrong and what to do, in a sentence.
+    pub message: String,
+    /// The message that the error answers, if it could be read.
+    pub id: Option<MessageId>,
+}
+
+#[derive(Deserialize)]
+struct RawFrame<'a> {
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    #[serde(borrow, default)]
+    payload: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    id: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct SdpPayload<'a> {
+    #[serde(default)]
+    to_device_id: Option<DeviceId>,
+    #[serde(default)]
+    stream_id: Option<StreamId>,
+    #[serde(borrow)]
+    sdp: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct CandidatePayload<'a> {
+    #[serde(default)]
+    to_device_id: Option<DeviceId>,
+    #[serde(default)]
+    stream_id: Option<StreamId>,
+    #[serde(borrow)]
+    candidate: &'a RawValue,
+    #[serde(default)]
+    sdp_mline_index: Option<u16>,
+    #[serde(borrow, default)]
+    sdp_mid: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    username_fragment: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct StartPayload {
+    #[serde(default)]
+    to_device_id: Option<DeviceId>,
+    stream_type: StreamType,
+    #[serde(default)]
+    source_device_id: Option<DeviceId>,
+}
+
+#[derive(Deserialize)]
+struct StreamPayload {
+    stream_id: StreamId,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct StatsPayload {
+    stream_id: StreamId,
+    #[serde(flatten)]
+    stats: StreamStats,
+}
+
+#[derive(Deserialize)]
+struct AckPayload {
+    seq: u64,
+}
+
+#[derive(Deserialize)]
+struct AuthPayload {
+    token: String,
+}
+
+impl ClientFrame {
+    /// Decodes and checks one text frame.
+    ///
+    /// # Errors
+    /// [`Rejected`] with the code and the sentence for the device.
+    pub fn decode(text: &str) -> Result<Self, Rejected> {
+        let raw: RawFrame<'_> = serde_json::from_str(text).map_err(|error| Rejected {
+            code: ErrorCode::MalformedFrame,
+            message: format!(
+                "A frame is JSON text: {{\"type\": string, \"payload\": object, \"id\"?: string}}; {}.",
+                describe(&error)
+            ),
+            id: None,
+        })?;
+        let id = match raw.id.as_deref().map(MessageId::new).transpose() {
+            Ok(id) => id,
+            Err(error) => {
+                return Err(Rejected {
+                    code: ErrorCode::MalformedFrame,
+                    message: format!("{error}."),
+                    id: None,
+                });
+            }
+        };
+        match decode_message(&raw.r#type, raw.payload) {
+            Ok(message) => Ok(ClientFrame { id, message }),
+            Err((code, message)) => Err(Rejected { code, message, id }),
+        }
+    }
+}
+
+type Refusal = (ErrorCode, String);
+
+fn decode_message(kind: &str, payload: Option<&RawValue>) -> Result<ClientMessage, Refusal> {
+    let whole = |to, command| {
+        Ok(ClientMessage::Command {
+            to,
+            command: Draft::Whole(command),
+        })
+    };
+    match kind {
+        "sdp_offer" => decode_sdp(RelayKind::SdpOffer, payload),
+        "sdp_answer" => decode_sdp(RelayKind::SdpAnswer, payload),
+        "ice_candidate" => decode_candidate(payload),
+        "ack" => read::<AckPayload>(payload).map(|ack| ClientMessage::Ack { seq: ack.seq }),
+        "ping" => Ok(ClientMessage::Ping),
+        "auth" => read::<AuthPayload>(payload).map(|auth| ClientMessage::Auth { token: auth.token }),
+        "stream_start" => {
+            let start: StartPayload = read(payload)?;
+            whole(
+                start.to_device_id,
+                Command::StreamStart { stream_type: start.stream_type, source: start.source_device_id },
+            )
+        }
+        "stream_accept" => {
+            let accept: StreamPayload = read(payload)?;
+            whole(None, Command::StreamAccept { stream: accept.stream_id })
+        }
+        "stream_decline" => {
+            let decline: StreamPayload = read(payload)?;
+            let reason = word("reason", decline.reason)?;
+            whole(None, Command::StreamDecline { stream: decline.stream_id, reason })
+        }
+        "stream_end" => {
+            let end: StreamPayload = read(payload)?;
+            let reason = word("reason", end.reason)?;
+            whole(None, Command::StreamEnd { stream: end.stream_id, reason })
+        }
+        "stream_stats" => {
+            let mut stats: StatsPayload = read(payload)?;
+            stats.stats.quality = word("quality", stats.stats.quality)?;
+            whole(None, Command::StreamStats { stream: stats.stream_id, stats: stats.stats })
+        }
+        _ => Err((
+            ErrorCode::UnknownType,
+            "A device sends stream_start, stream_accept, stream_decline, stream_end, stream_stats, \
+             sdp_offer, sdp_answer, ice_candidate, ack, ping or auth."
+                .to_owned(),
+        )),
+    }
+}
+
+fn decode_sdp(kind: RelayKind, payload: Option<&RawValue>) -> Result<ClientMessage, Refusal> {
+    let sdp: SdpPayload<'_> = read(payload)?;
+    let text = string("sdp", sdp.sdp)?;
+    let ufrags = sdp
+        .stream_id
+        .map(|_| ufrags_after(text, "a=ice-ufrag:"))
+        .unwrap_or_default();
+    let mut fields = String::with_capacity(text.len() + 64);
+    push_stream(&mut fields, sdp.stream_id);
+    fields.push_str("\"sdp\":");
+    fields.push_str(text);
+    Ok(ClientMessage::Command {
+        to: sdp.to_device_id,
+        command: Draft::Relay {
+            kind,
+            stream: sdp.stream_id,
+            ufrags,
+            fields,
+        },
+    })
+}
+
+fn decode_candidate(payload: Option<&RawValue>) -> Result<ClientMessage, Refusal> {
+    let ice: CandidatePayload<'_> = read(payload)?;
+    let text = string("candidate", ice.candidate)?;
+    let ufrags = match (&ice.stream_id, &ice.username_fragment) {
+        (None, _) => Vec::new(),
+        (Some(_), Some(fragment)) => vec![Ufrag::of(fragment)],
+        (Some(_), None) => ufrags_after(text, " ufrag "),
+    };
+    let mut fields = String::with_capacity(text.len() + 160);
+    push_stream(&mut fields, ice.stream_id);
+    fields.push_str("\"candidate\":");
+    fields.push_str(text);
+    fields.push_str(",\"sdp_mline_index\":");
+    push_json(&mut fields, &ice.sdp_mline_index);
+    fields.push_str(",\"sdp_mid\":");
+    push_json(&mut fields, &ice.sdp_mid);
+    if let Some(fragment) = &ice.username_fragment {
+        fields.push_str(",\"username_fragment\":");
+        push_json(&mut fields, fragment);
+    }
+    Ok(ClientMessage::Command {
+        to: ice.to_device_id,
+        command: Draft::Relay {
+            kind: RelayKind::IceCandidate,
+            stream: ice.stream_id,
+            ufrags,
+            fields,
+        },
+    })
+}
+
+fn push_stream(fields: &mut String, stream: Option<StreamId>) {
+    if let Some(stream) = stream {
+        fields.push_str("\"stream_id\":");
+        push_json(fields, &stream);
+        fields.push(',');
+    }
+}
+
+/// Appends a value whose serialisation cannot fail: strings, numbers, ids.
+pub(crate) fn push_json<T: Serialize>(text: &mut String, value: &T) {
+    let json = serde_json::to_string(value).expect("strings, numbers and ids always serialise");
+    text.push_str(&json);
+}
+
+fn read<'a, T: Deserialize<'a>>(payload: Option<&'a RawValue>) -> Result<T, Refusal> {
+    let text = payload.map_or("{}", RawValue::get);
+    // An array would be taken for a struct's fields in order.
+    if !text.starts_with('{') {
+        return Err((
+            ErrorCode::InvalidPayload,
+            "payload must be an object.".to_owned(),
+        ));
+    }
+    serde_json::from_str(text).map_err(|error| {
+        (
+            ErrorCode::InvalidPayload,
+            format!("payload: {}.", describe(&error)),
+        )
+    })
+}
+
+fn string<'a>(name: &str, value: &'a RawValue) -> Result<&'a str, Refusal> {
+    let text = value.get();
+    if text.starts_with('"') {
+        Ok(text)
+    } else {
+        Err((
+            ErrorCode::InvalidPayload,
+            format!("payload: {name} must be a string."),
+        ))
+    }
+}
+
+fn word(name: &str, text: Option<String>) -> Result<Option<String>, Refusal> {
+    match text {
+        Some(text)
+            if text.chars().count() > WORD_MAX_CHARS || text.chars().any(char::is_control) =>
+        {
+            Err((
+                ErrorCode::InvalidPayload,
+                format!(
+                    "payload: {name} must have at most {WORD_MAX_CHARS} characters and no control characters."
+                ),
+            ))
+        }
+        Some(text) if text.is_empty() => Ok(None),
+        text => Ok(text),
+    }
+}
+
+/// The parser's words without their position and without the client's own text, which may be a secret.
+fn describe(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    match (
+        text.starts_with("missing field"),
+        text.starts_with("invalid type"),
+    ) {
+        (true, _) => text.to_owned(),
+        (_, true) => match text.rsplit_once("expected ") {
+            Some((_, expected)) => format!("a field has the wrong type, expected {expected}"),
+            None => "a field has the wrong type".to_owned(),
+        },
+        _ if error.is_data() => "a field has a value that is not allowed".to_owned(),
+        _ => "this is not valid JSON".to_owned(),
+    }
+}
+
+/// The distinct ICE user fragments that follow `marker` in JSON text, at most 16. Their characters are letters,
+/// digits, `+` and `/` (RFC 8839 §5.4), the last of which JSON may write as `\/`.
+fn ufrags_after(json: &str, marker: &str) -> Vec<Ufrag> {
+    let mut found = Vec::new();
+    for at in memchr::memmem::find_iter(json.as_bytes(), marker.as_bytes()).take(16) {
+        let rest = json.get(at + marker.len()..).unwrap_or_default();
+        let fragment: String = rest
+            .chars()
+            .take(256)
+            .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_' | '\\'))
+            .collect();
+        let fragment = fragment.replace("\\/", "/");
+        let fragment = fragment.split('\\').next().unwrap_or_default();
+        let ufrag = Ufrag::of(fragment);
+        if !fragment.is_empty() && !found.contains(&ufrag) {
+            found.push(ufrag);
+        }
+    }
+    found
+}
+
+impl Draft {
+    /// Completes a relayed frame with the sender, which only the server may say.
+    #[must_use]
+    pub fn finish(self, from: &DeviceId, mid: Mid) -> Command {
+        match self {
+            Draft::Whole(command) => command,
+            Draft::Relay {
+                kind,
+                stream,
+                ufrags,
+                fields,
+            } => {
+                let mut body = String::with_capacity(fields.len() + from.as_str().len() + 140);
+                body.push_str("\"type\":\"");
+                body.push_str(kind.as_str());
+                body.push_str("\",\"payload\":{\"from_device_id\":");
+                push_json(&mut body, from);
+                body.push(',');
+                body.push_str(&fields);
+                body.push_str("},\"mid\":\"");
+                body.push_str(&mid.to_string());
+                body.push_str("\"}");
+                Command::Relay {
+                    kind,
+                    stream,
+                    ufrags,
+                    body: Body::from_text(body),
+                }
+            }
+        }
+    }
+
+    /// What two messages must share to be the same message: type, target and content.
+    #[must_use]
+    pub fn digest(&self, to: Option<&DeviceId>) -> u64 {
+        stable_hash(&(to, self))
+    }
+}
+
+impl Hash for Draft {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Draft::Relay { kind, fields, .. } => (kind, fields).hash(state),
+            Draft::Whole(command) => match command {
+                Command::StreamStart {
+                    stream_type,
+                    source,
+                } => (1u8, stream_type, source).hash(state),
+                Command::StreamAccept { stream } => (2u8, stream).hash(state),
+                Command::StreamDecline { stream, reason } => (3u8, stream, reason).hash(state),
+                Command::StreamEnd { stream, reason } => (4u8, stream, reason).hash(state),
+                Command::StreamStats { stream, stats } => {
+                    (
+                        5u8,
+                        stream,
+                        stats.connection_type,
+                        &stats.quality,
+                        stats.latency_ms,
+                    )
+                        .hash(state);
+                }
+                Command::Relay { kind, body, .. } => (kind, body.as_bytes()).hash(state),
+            },
+        }
+    }
+}
+
+/// The same value for the same input in every process: the keys are fixed.
+fn stable_hash<T: Hash>(value: &T) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Command {
+    /// The `type` on the wire, as logs and metrics name it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::StreamStart { .. } => "stream_start",
+            Command::StreamAccept { .. } => "stream_accept",
+            Command::StreamDecline { .. } => "stream_decline",
+            Command::StreamEnd { .. } => "stream_end",
+            Command::StreamStats { .. } => "stream_stats",
+            Command::Relay { kind, .. } => kind.as_str(),
+        }
+    }
+
+    /// What it holds in memory beside its own size, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Command::Relay { body, .. } => body.len(),
+            _ => 64,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Every word on a wire.
+//!
+//! * [`client`]: what a device says, decoded and checked;
+//! * [`server`]: what a device hears, encoded once and shared by every receiver;
+//! * [`bus`]: what gateways and hubs say to each other;
+//! * [`ids`], [`time`], [`codes`], [`objects`], [`limits`]: the nouns they share.
+//!
+//! There is no I/O here and no clock: only types, their JSON, and the rules that make a value valid.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod bus;
+pub mod client;
+pub mod codes;
+pub mod ids;
+pub mod limits;
+pub mod objects;
+pub mod server;
+pub mod time;
+
+pub use codes::{CloseCode, EndReason, ErrorCode, Reason};
+pub use ids::{ConnId, DeviceId, GatewayId, MessageId, Mid, SessionId, StreamId, UserId};
+pub use limits::Limits;
+pub use time::Millis;

@@ -1,0 +1,1 @@
+//! One user's devices, streams and relay as a pure state machine.

@@ -1,0 +1,1 @@
+//! Hubs as actors: supervisor, slots, hubs.
