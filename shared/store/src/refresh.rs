@@ -1,0 +1,244 @@
+//! Refresh tokens. A sign-in starts a family of one token; each refresh spends the newest and adds the next. A token that
+//! is presented a second time was copied by somebody: the whole family is revoked.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::error::unless_orphan;
+use crate::users::BY_ID;
+use crate::{Store, StoreError, User, text};
+
+/// The reason that a family is revoked for when a spent token comes again.
+const REUSED: &str = "reused";
+
+/// The most families that [`Store::revoked_since`] returns at once.
+const MAX_REVOKED: u32 = 1000;
+
+/// What became of a refresh token that was presented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// It is spent, and the new one took its place.
+    Rotated {
+        /// Whose it is.
+        user: User,
+        /// The family that goes on.
+        family_id: Uuid,
+    },
+    /// It had been spent before: the family is revoked now.
+    Reused {
+        /// Whose it is.
+        user_id: Uuid,
+        /// The family that ended.
+        family_id: Uuid,
+    },
+    /// Its family had been revoked before.
+    Revoked,
+    /// It is too old.
+    Expired,
+    /// There is no such token.
+    Unknown,
+}
+
+/// A family that was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct RevokedFamily {
+    /// The family.
+    #[sqlx(rename = "id")]
+    pub family_id: Uuid,
+    /// Its user.
+    pub user_id: Uuid,
+    /// Since when.
+    pub revoked_at: DateTime<Utc>,
+}
+
+/// Why no family was started.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CreateFamilyError {
+    /// There is no such user (any more).
+    #[error("there is no such user")]
+    UnknownUser,
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+const INSERT_FAMILY: &str =
+    "INSERT INTO refresh_families (id, user_id, created_at, rotated_at) VALUES ($1, $2, $3, $3)";
+const INSERT_TOKEN: &str = "INSERT INTO refresh_tokens (token_hash, family_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+const FAMILY_OF: &str = "SELECT family_id FROM refresh_tokens WHERE token_hash = $1";
+// Locks the family's row: rotations and revocations of one family happen one after the other.
+const TOUCH_FAMILY: &str =
+    "UPDATE refresh_families SET rotated_at = $2 WHERE id = $1 RETURNING user_id, revoked_at";
+const TOKEN_STATE: &str = "SELECT spent_at, expires_at FROM refresh_tokens WHERE token_hash = $1";
+const SPEND: &str = "UPDATE refresh_tokens SET spent_at = $2 WHERE token_hash = $1";
+const REVOKE: &str = "UPDATE refresh_families SET revoked_at = $2, revoke_reason = $3 \
+     WHERE id = $1 AND revoked_at IS NULL";
+const IS_LIVE: &str =
+    "SELECT EXISTS (SELECT 1 FROM refresh_families WHERE id = $1 AND revoked_at IS NULL)";
+const REVOKED_SINCE: &str = "SELECT id, user_id, revoked_at FROM refresh_families \
+     WHERE revoked_at IS NOT NULL AND (revoked_at, id) > ($1, $2) ORDER BY revoked_at, id LIMIT $3";
+
+impl Store {
+    /// Starts a family with its first token, of which only the hash is stored; returns the family's id.
+    ///
+    /// # Errors
+    /// [`CreateFamilyError`].
+    pub async fn create_family(
+        &self,
+        user_id: Uuid,
+        token_hash: &[u8; 32],
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<Uuid, CreateFamilyError> {
+        let id = Uuid::now_v7();
+        let (now, expires_at) = (text::micros(now), text::micros(expires_at));
+        let created = in_tx!(self, |tx| {
+            let family = sqlx::query(INSERT_FAMILY)
+                .bind(id)
+                .bind(user_id)
+                .bind(now)
+                .execute(&mut *tx)
+                .await;
+            if unless_orphan(family)?.is_none() {
+                return Ok(None);
+            }
+            sqlx::query(INSERT_TOKEN)
+                .bind(&token_hash[..])
+                .bind(id)
+                .bind(now)
+                .bind(expires_at)
+                .execute(&mut *tx)
+                .await?;
+            Ok(Some(id))
+        })?;
+        created.ok_or(CreateFamilyError::UnknownUser)
+    }
+
+    /// Spends the token `old` and puts `new` in its place. Of several at once with the same `old`, one is `Rotated`; the
+    /// others are `Reused`, which ends the family.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn rotate_refresh_token(
+        &self,
+        old: &[u8; 32],
+        new: &[u8; 32],
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<Rotation, StoreError> {
+        let (now, expires_at) = (text::micros(now), text::micros(expires_at));
+        in_tx!(self, |tx| {
+            let family: Option<Uuid> = sqlx::query_scalar(FAMILY_OF)
+                .bind(&old[..])
+                .fetch_optional(&mut *tx)
+                .await?;
+            let Some(family_id) = family else {
+                return Ok(Rotation::Unknown);
+            };
+            let family: Option<(Uuid, Option<DateTime<Utc>>)> = sqlx::query_as(TOUCH_FAMILY)
+                .bind(family_id)
+                .bind(now)
+                .fetch_optional(&mut *tx)
+                .await?;
+            // Gone since: its user was deleted.
+            let Some((user_id, revoked_at)) = family else {
+                return Ok(Rotation::Unknown);
+            };
+            if revoked_at.is_some() {
+                return Ok(Rotation::Revoked);
+            }
+            // Read under the family's lock: what another rotation did is visible now.
+            let (spent_at, expired_at): (Option<DateTime<Utc>>, DateTime<Utc>) =
+                sqlx::query_as(TOKEN_STATE)
+                    .bind(&old[..])
+                    .fetch_one(&mut *tx)
+                    .await?;
+            if spent_at.is_some() {
+                sqlx::query(REVOKE)
+                    .bind(family_id)
+                    .bind(now)
+                    .bind(REUSED)
+                    .execute(&mut *tx)
+                    .await?;
+                return Ok(Rotation::Reused { user_id, family_id });
+            }
+            if expired_at <= now {
+                return Ok(Rotation::Expired);
+            }
+            sqlx::query(SPEND)
+                .bind(&old[..])
+                .bind(now)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query(INSERT_TOKEN)
+                .bind(&new[..])
+                .bind(family_id)
+                .bind(now)
+                .bind(expires_at)
+                .execute(&mut *tx)
+                .await?;
+            let user = sqlx::query_as::<_, User>(BY_ID)
+                .bind(user_id)
+                .fetch_one(&mut *tx)
+                .await?;
+            Ok(Rotation::Rotated { user, family_id })
+        })
+    }
+
+    /// Ends a family; tells whether it was live.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn revoke_family(
+        &self,
+        family_id: Uuid,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        text::plain("revoke_reason", reason)?;
+        let now = text::micros(now);
+        on_conn!(self, |conn| sqlx::query(REVOKE)
+            .bind(family_id)
+            .bind(now)
+            .bind(reason)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected() == 1))
+    }
+
+    /// Whether access tokens of this family are void: it is revoked, or it is gone with its user.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn is_family_revoked(&self, family_id: Uuid) -> Result<bool, StoreError> {
+        let live: bool = on_conn!(self, |conn| sqlx::query_scalar(IS_LIVE)
+            .bind(family_id)
+            .fetch_one(conn)
+            .await)?;
+        Ok(!live)
+    }
+
+    /// Families revoked after `since`, oldest first, at most `limit` (and 1,000) of them. For the next ones, pass the
+    /// last one as `after`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn revoked_since(
+        &self,
+        since: DateTime<Utc>,
+        after: Option<&RevokedFamily>,
+        limit: u32,
+    ) -> Result<Vec<RevokedFamily>, StoreError> {
+        let (time, id) = after.map_or((text::micros(since), Uuid::nil()), |last| {
+            (last.revoked_at, last.family_id)
+        });
+        on_conn!(self, |conn| sqlx::query_as::<_, RevokedFamily>(
+            REVOKED_SINCE
+        )
+        .bind(time)
+        .bind(id)
+        .bind(i64::from(limit.min(MAX_REVOKED)))
+        .fetch_all(conn)
+        .await)
+    }
+}

@@ -1,0 +1,118 @@
+//! The schema: one set of migrations, embedded.
+
+use sqlx::migrate::Migrator;
+
+use crate::db::Db;
+use crate::error::Cause;
+use crate::{Store, StoreError};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
+/// How the database's schema compares with what this program was built for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaState {
+    /// They are the same.
+    UpToDate,
+    /// These migrations are yet to be run.
+    Missing(Vec<i64>),
+    /// A newer program has migrated it; its newest migration has this number.
+    Newer(i64),
+    /// This migration was run from another text, or broke off half way.
+    Altered(i64),
+}
+
+/// Why the migrations could not be run.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The schema is [`SchemaState::Newer`] or [`SchemaState::Altered`]: nothing was changed.
+    #[error(
+        "the database does not fit this program: its migration {0} is unknown here or has another text"
+    )]
+    Unfit(i64),
+    /// The database is away, or refused a migration.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Brings the schema up to date. Two processes may do it at once on Postgres: one waits for the other.
+    ///
+    /// # Errors
+    /// [`MigrateError`]; migrations that ran before the failing one stay.
+    pub async fn migrate(&self) -> Result<(), MigrateError> {
+        let outcome = match &self.db {
+            Db::Pg(pool) => MIGRATIONS.run(pool).await,
+            Db::Lite(pool) => MIGRATIONS.run(pool).await,
+        };
+        outcome.map_err(|error| {
+            use sqlx::migrate::MigrateError as E;
+            match error {
+                E::VersionMissing(version)
+                | E::VersionMismatch(version)
+                | E::VersionNotPresent(version)
+                | E::VersionTooOld(version, _)
+                | E::VersionTooNew(version, _)
+                | E::Dirty(version) => MigrateError::Unfit(version),
+                E::Execute(error) | E::ExecuteMigration(error, _) => StoreError::of(&error).into(),
+                other => StoreError::Internal(Cause::text(other.to_string())).into(),
+            }
+        })
+    }
+
+    /// Compares the schema with what this program needs; changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the database did not answer.
+    pub async fn check_schema(&self) -> Result<SchemaState, StoreError> {
+        // More rows than this program has migrations tell no more.
+        let limit = i64::try_from(MIGRATIONS.iter().count())
+            .unwrap_or(i64::MAX)
+            .saturating_add(1);
+        let applied: Vec<(i64, Vec<u8>, bool)> = on_conn!(self, |conn| {
+            let rows = sqlx::query_as(
+                "SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version DESC LIMIT $1",
+            )
+            .bind(limit)
+            .fetch_all(conn)
+            .await;
+            match rows {
+                Err(error) if is_no_such_table(&error) => Ok(Vec::new()),
+                rows => rows,
+            }
+        })?;
+        Ok(compare(&applied))
+    }
+}
+
+fn compare(applied: &[(i64, Vec<u8>, bool)]) -> SchemaState {
+    for (version, checksum, success) in applied {
+        match MIGRATIONS
+            .iter()
+            .find(|migration| migration.version == *version)
+        {
+            None => return SchemaState::Newer(*version),
+            Some(known) if !success || known.checksum != *checksum => {
+                return SchemaState::Altered(*version);
+            }
+            Some(_) => {}
+        }
+    }
+    let missing: Vec<i64> = MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .filter(|version| applied.iter().all(|(done, ..)| done != version))
+        .collect();
+    if missing.is_empty() {
+        SchemaState::UpToDate
+    } else {
+        SchemaState::Missing(missing)
+    }
+}
+
+/// Nothing was ever migrated. (SQLite has no code of its own for it.)
+fn is_no_such_table(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| {
+        error.code().is_some_and(|code| code == "42P01")
+            || error.message().starts_with("no such table")
+    })
+}

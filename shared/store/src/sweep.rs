@@ -1,0 +1,110 @@
+//! Retention: what is old goes, a small batch at a time.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{Store, StoreError, login, text};
+
+/// How long things are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionPolicy {
+    /// Streams, in days after their start. 90.
+    pub streams_days: u32,
+    /// Refresh tokens, in days after they were spent or ran out; and their families, once empty. 30.
+    pub spent_tokens_days: u32,
+}
+
+impl Default for RetentionPolicy {
+    fn default() -> Self {
+        Self {
+            streams_days: 90,
+            spent_tokens_days: 30,
+        }
+    }
+}
+
+/// What one sweep removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Streams.
+    pub streams: u64,
+    /// Refresh tokens.
+    pub tokens: u64,
+    /// Refresh families without a token.
+    pub families: u64,
+    /// Login counters that matter no more.
+    pub login_counters: u64,
+    /// Whether some batch was full: sweep again soon.
+    pub more: bool,
+}
+
+const STREAMS: &str = "DELETE FROM streams \
+     WHERE id IN (SELECT id FROM streams WHERE started_at < $1 ORDER BY started_at LIMIT $2)";
+const EXPIRED_TOKENS: &str = "DELETE FROM refresh_tokens WHERE token_hash IN \
+     (SELECT token_hash FROM refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
+const SPENT_TOKENS: &str = "DELETE FROM refresh_tokens WHERE token_hash IN \
+     (SELECT token_hash FROM refresh_tokens WHERE spent_at IS NOT NULL AND spent_at < $1 ORDER BY spent_at LIMIT $2)";
+// A family that was not rotated for so long has no token that is still good; its last one is about to be swept.
+const EMPTY_FAMILIES: &str = "DELETE FROM refresh_families WHERE id IN \
+     (SELECT f.id FROM refresh_families f WHERE f.rotated_at < $1 \
+      AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.family_id = f.id) ORDER BY f.rotated_at LIMIT $2)";
+const LOGIN_COUNTERS: &str = "DELETE FROM login_counters WHERE key_hash IN \
+     (SELECT key_hash FROM login_counters WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)";
+
+impl Store {
+    /// Removes at most `batch` rows of each kind that are past their time. Call it again soon while
+    /// [`Swept::more`], with a pause so that others get their turn.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; what was removed before stays removed.
+    pub async fn sweep(
+        &self,
+        now: DateTime<Utc>,
+        policy: &RetentionPolicy,
+        batch: u32,
+    ) -> Result<Swept, StoreError> {
+        let streams_before = days_before(now, policy.streams_days);
+        let tokens_before = days_before(now, policy.spent_tokens_days);
+        let streams = self.delete_batch(STREAMS, streams_before, batch).await?;
+        let expired = self
+            .delete_batch(EXPIRED_TOKENS, tokens_before, batch)
+            .await?;
+        let spent = self
+            .delete_batch(SPENT_TOKENS, tokens_before, batch)
+            .await?;
+        let families = self
+            .delete_batch(EMPTY_FAMILIES, tokens_before, batch)
+            .await?;
+        let login_counters = self
+            .delete_batch(LOGIN_COUNTERS, now - login::MEMORY, batch)
+            .await?;
+        let full = [streams, expired, spent, families, login_counters].contains(&u64::from(batch));
+        Ok(Swept {
+            streams,
+            tokens: expired + spent,
+            families,
+            login_counters,
+            more: full && batch > 0,
+        })
+    }
+
+    async fn delete_batch(
+        &self,
+        sql: &'static str,
+        before: DateTime<Utc>,
+        batch: u32,
+    ) -> Result<u64, StoreError> {
+        on_conn!(self, |conn| sqlx::query(sql)
+            .bind(text::micros(before))
+            .bind(i64::from(batch))
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))
+    }
+}
+
+/// Any number of days is a valid policy: beyond the epoch nothing was ever stored.
+fn days_before(now: DateTime<Utc>, days: u32) -> DateTime<Utc> {
+    now.checked_sub_signed(TimeDelta::days(days.into()))
+        .unwrap_or_default()
+        .max(DateTime::UNIX_EPOCH)
+}
