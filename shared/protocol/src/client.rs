@@ -5,12 +5,14 @@
 //! (RFC 8839 §5.4; it tells the ICE generation).
 
 use std::borrow::Cow;
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::objects::{StreamStats, StreamType};
+use crate::json::{self, JsonString, describe, push_json};
+use crate::objects::{ConnectionType, StreamStats, StreamType};
 use crate::server::Body;
 use crate::{DeviceId, ErrorCode, MessageId, Mid, StreamId};
 
@@ -26,8 +28,8 @@ pub struct ClientFrame {
     pub message: ClientMessage,
 }
 
-/// What a device may say.
-#[derive(Clone, Debug, PartialEq)]
+/// What a device may say. Its `Debug` leaves out the token.
+#[derive(Clone, PartialEq)]
 pub enum ClientMessage {
     /// Something that the hub acts on.
     Command {
@@ -48,6 +50,21 @@ pub enum ClientMessage {
         /// The token.
         token: String,
     },
+}
+
+impl fmt::Debug for ClientMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClientMessage::Command { to, command } => f
+                .debug_struct("Command")
+                .field("to", to)
+                .field("command", command)
+                .finish(),
+            ClientMessage::Ack { seq } => f.debug_struct("Ack").field("seq", seq).finish(),
+            ClientMessage::Ping => f.write_str("Ping"),
+            ClientMessage::Auth { token: _ } => f.debug_struct("Auth").finish_non_exhaustive(),
+        }
+    }
 }
 
 /// A command as the device wrote it; [`Draft::finish`] makes the [`Command`] that the hub takes.
@@ -205,6 +222,7 @@ struct CandidatePayload<'a> {
 struct StartPayload {
     #[serde(default)]
     to_device_id: Option<DeviceId>,
+    #[serde(deserialize_with = "json::word")]
     stream_type: StreamType,
     #[serde(default)]
     source_device_id: Option<DeviceId>,
@@ -220,8 +238,13 @@ struct StreamPayload {
 #[derive(Deserialize)]
 struct StatsPayload {
     stream_id: StreamId,
-    #[serde(flatten)]
-    stats: StreamStats,
+    // Not flattened: serde would keep and check the fields that are to be ignored.
+    #[serde(default, deserialize_with = "json::optional_word")]
+    connection_type: Option<ConnectionType>,
+    #[serde(default)]
+    quality: Option<String>,
+    #[serde(default)]
+    latency_ms: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -240,14 +263,18 @@ impl ClientFrame {
     /// # Errors
     /// [`Rejected`] with the code and the sentence for the device.
     pub fn decode(text: &str) -> Result<Self, Rejected> {
-        let raw: RawFrame<'_> = serde_json::from_str(text).map_err(|error| Rejected {
+        let malformed = |what: &str| Rejected {
             code: ErrorCode::MalformedFrame,
             message: format!(
-                "A frame is JSON text: {{\"type\": string, \"payload\": object, \"id\"?: string}}; {}.",
-                describe(&error)
+                "A frame is JSON text: {{\"type\": string, \"payload\": object, \"id\"?: string}}; {what}."
             ),
             id: None,
-        })?;
+        };
+        if !json::is_object(text) {
+            return Err(malformed("this is not an object"));
+        }
+        let raw: RawFrame<'_> =
+            serde_json::from_str(text).map_err(|error| malformed(&describe(&error)))?;
         let id = match raw.id.as_deref().map(MessageId::new).transpose() {
             Ok(id) => id,
             Err(error) => {
@@ -303,9 +330,13 @@ fn decode_message(kind: &str, payload: Option<&RawValue>) -> Result<ClientMessag
             whole(None, Command::StreamEnd { stream: end.stream_id, reason })
         }
         "stream_stats" => {
-            let mut stats: StatsPayload = read(payload)?;
-            stats.stats.quality = word("quality", stats.stats.quality)?;
-            whole(None, Command::StreamStats { stream: stats.stream_id, stats: stats.stats })
+            let measured: StatsPayload = read(payload)?;
+            let stats = StreamStats {
+                connection_type: measured.connection_type,
+                quality: word("quality", measured.quality)?,
+                latency_ms: measured.latency_ms,
+            };
+            whole(None, Command::StreamStats { stream: measured.stream_id, stats })
         }
         _ => Err((
             ErrorCode::UnknownType,
@@ -321,12 +352,12 @@ fn decode_sdp(kind: RelayKind, payload: Option<&RawValue>) -> Result<ClientMessa
     let text = string("sdp", sdp.sdp)?;
     let ufrags = sdp
         .stream_id
-        .map(|_| ufrags_after(text, "a=ice-ufrag:"))
+        .map(|_| ufrags_after(&text.readable, "a=ice-ufrag:"))
         .unwrap_or_default();
-    let mut fields = String::with_capacity(text.len() + 64);
+    let mut fields = String::with_capacity(text.raw.len() + 64);
     push_stream(&mut fields, sdp.stream_id);
     fields.push_str("\"sdp\":");
-    fields.push_str(text);
+    fields.push_str(text.raw);
     Ok(ClientMessage::Command {
         to: sdp.to_device_id,
         command: Draft::Relay {
@@ -343,13 +374,13 @@ fn decode_candidate(payload: Option<&RawValue>) -> Result<ClientMessage, Refusal
     let text = string("candidate", ice.candidate)?;
     let ufrags = match (&ice.stream_id, &ice.username_fragment) {
         (None, _) => Vec::new(),
-        (Some(_), Some(fragment)) => vec![Ufrag::of(fragment)],
-        (Some(_), None) => ufrags_after(text, " ufrag "),
+        (Some(_), Some(fragment)) if !fragment.is_empty() => vec![Ufrag::of(fragment)],
+        (Some(_), _) => ufrags_after(&text.readable, " ufrag "),
     };
-    let mut fields = String::with_capacity(text.len() + 160);
+    let mut fields = String::with_capacity(text.raw.len() + 160);
     push_stream(&mut fields, ice.stream_id);
     fields.push_str("\"candidate\":");
-    fields.push_str(text);
+    fields.push_str(text.raw);
     fields.push_str(",\"sdp_mline_index\":");
     push_json(&mut fields, &ice.sdp_mline_index);
     fields.push_str(",\"sdp_mid\":");
@@ -377,16 +408,9 @@ fn push_stream(fields: &mut String, stream: Option<StreamId>) {
     }
 }
 
-/// Appends a value whose serialisation cannot fail: strings, numbers, ids.
-pub(crate) fn push_json<T: Serialize>(text: &mut String, value: &T) {
-    let json = serde_json::to_string(value).expect("strings, numbers and ids always serialise");
-    text.push_str(&json);
-}
-
 fn read<'a, T: Deserialize<'a>>(payload: Option<&'a RawValue>) -> Result<T, Refusal> {
     let text = payload.map_or("{}", RawValue::get);
-    // An array would be taken for a struct's fields in order.
-    if !text.starts_with('{') {
+    if !json::is_object(text) {
         return Err((
             ErrorCode::InvalidPayload,
             "payload must be an object.".to_owned(),
@@ -400,16 +424,13 @@ fn read<'a, T: Deserialize<'a>>(payload: Option<&'a RawValue>) -> Result<T, Refu
     })
 }
 
-fn string<'a>(name: &str, value: &'a RawValue) -> Result<&'a str, Refusal> {
-    let text = value.get();
-    if text.starts_with('"') {
-        Ok(text)
-    } else {
-        Err((
+fn string<'a>(name: &str, value: &'a RawValue) -> Result<JsonString<'a>, Refusal> {
+    JsonString::read(value).map_err(|what| {
+        (
             ErrorCode::InvalidPayload,
-            format!("payload: {name} must be a string."),
-        ))
-    }
+            format!("payload: {name} {what}."),
+        )
+    })
 }
 
 fn word(name: &str, text: Option<String>) -> Result<Option<String>, Refusal> {
@@ -429,39 +450,19 @@ fn word(name: &str, text: Option<String>) -> Result<Option<String>, Refusal> {
     }
 }
 
-/// The parser's words without their position and without the client's own text, which may be a secret.
-fn describe(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or_default();
-    match (
-        text.starts_with("missing field"),
-        text.starts_with("invalid type"),
-    ) {
-        (true, _) => text.to_owned(),
-        (_, true) => match text.rsplit_once("expected ") {
-            Some((_, expected)) => format!("a field has the wrong type, expected {expected}"),
-            None => "a field has the wrong type".to_owned(),
-        },
-        _ if error.is_data() => "a field has a value that is not allowed".to_owned(),
-        _ => "this is not valid JSON".to_owned(),
-    }
-}
-
-/// The distinct ICE user fragments that follow `marker` in JSON text, at most 16. Their characters are letters,
-/// digits, `+` and `/` (RFC 8839 §5.4), the last of which JSON may write as `\/`.
-fn ufrags_after(json: &str, marker: &str) -> Vec<Ufrag> {
+/// The distinct ICE user fragments that follow `marker`, at most 16. Their characters are letters, digits, `+` and
+/// `/` (RFC 8839 §5.4).
+fn ufrags_after(text: &str, marker: &str) -> Vec<Ufrag> {
     let mut found = Vec::new();
-    for at in memchr::memmem::find_iter(json.as_bytes(), marker.as_bytes()).take(16) {
-        let rest = json.get(at + marker.len()..).unwrap_or_default();
-        let fragment: String = rest
-            .chars()
+    for at in memchr::memmem::find_iter(text.as_bytes(), marker.as_bytes()).take(16) {
+        let rest = text.get(at + marker.len()..).unwrap_or_default();
+        let end = rest
+            .bytes()
             .take(256)
-            .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_' | '\\'))
-            .collect();
-        let fragment = fragment.replace("\\/", "/");
-        let fragment = fragment.split('\\').next().unwrap_or_default();
-        let ufrag = Ufrag::of(fragment);
-        if !fragment.is_empty() && !found.contains(&ufrag) {
+            .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/' | b'-' | b'_'))
+            .count();
+        let ufrag = Ufrag::of(rest.get(..end).unwrap_or_default());
+        if end > 0 && !found.contains(&ufrag) {
             found.push(ufrag);
         }
     }

@@ -12,6 +12,7 @@ pub mod bus;
 pub mod client;
 pub mod codes;
 pub mod ids;
+mod json;
 pub mod limits;
 pub mod objects;
 pub mod server;

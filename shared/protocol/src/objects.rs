@@ -1,5 +1,6 @@
 //! The objects inside payloads: devices, streams, servers for ICE.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -149,8 +150,8 @@ pub struct Stream {
     pub to: Vec<DeviceId>,
 }
 
-/// One entry of `RTCConfiguration.iceServers`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One entry of `RTCConfiguration.iceServers`. Its `Debug` leaves out the password.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IceServer {
     /// `stun:` or `turn:` URLs (RFC 7064, RFC 7065).
     pub urls: Vec<String>,
@@ -160,4 +161,13 @@ pub struct IceServer {
     /// The time-limited password for a TURN server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
+}
+
+impl fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceServer")
+            .field("urls", &self.urls)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::client::push_json;
+use crate::json::push_json;
 use crate::objects::{Device, IceServer, Stream, StreamType};
 use crate::{CloseCode, DeviceId, ErrorCode, MessageId, Mid, Reason, SessionId, StreamId};
 
