@@ -10,6 +10,7 @@
 
 pub mod bus;
 pub mod client;
+pub mod client_encode;
 pub mod codes;
 pub mod ids;
 mod json;
