@@ -12,9 +12,7 @@ use uuid::Uuid;
 use crate::client::{Command, Ufrag};
 use crate::objects::{Device, Stream, StreamStats, StreamType};
 use crate::server::Body;
-use crate::{
-    CloseCode, ConnId, DeviceId, GatewayId, MessageId, Mid, Millis, SessionId, StreamId, UserId,
-};
+use crate::{CloseCode, ConnId, DeviceId, GatewayId, MessageId, Mid, Millis, SessionId, StreamId, UserId};
 
 /// A frame to the hub of one user.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,8 +187,8 @@ pub enum Item {
     Plain(Body),
     /// A copy of a stream that the device is a party of.
     Stream(Box<LiveStream>),
-    /// That stream is over.
-    StreamOver(StreamId),
+    /// The device takes no part in that stream any more.
+    StreamOver(Over),
 }
 
 /// A sequenced frame.
@@ -247,6 +245,12 @@ pub struct Attached {
     pub streams: Vec<Stream>,
     /// Everything up to here is confirmed.
     pub acked: u64,
+    /// The last `seq` that was used.
+    pub last_seq: u64,
+    /// Whether a message ever fell out of the window before it was confirmed.
+    pub lossy: bool,
+    /// The highest frame, other than a message, that fell out of the window before it was confirmed.
+    pub floor: u64,
     /// The frames after it, in order; some numbers may be missing.
     pub replay: Vec<Frame>,
     /// The number that the next new message gets.
@@ -331,6 +335,29 @@ pub struct Replica {
     pub view: Vec<DeviceId>,
     /// Copies of the streams that this device is a party of.
     pub live: Vec<LiveStream>,
+    /// The last streams of this device that ended; see [`OVER_KEPT`].
+    pub over: Vec<Over>,
+    /// Whether a message ever fell out of the window before it was confirmed.
+    pub lossy: bool,
+    /// The highest frame, other than a message, that fell out of the window before it was confirmed.
+    pub floor: u64,
+}
+
+/// Ended streams that a session remembers for a hub that is started anew.
+pub const OVER_KEPT: usize = 16;
+
+/// Late numbers that are remembered of each sender.
+pub const LATE_KEPT: usize = 64;
+
+/// A stream that a device takes no part in any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// The stream.
+    pub id: StreamId,
+    /// The message that began it.
+    pub origin: Mid,
+    /// Whether it is over for everybody.
+    pub ended: bool,
 }
 
 /// A message without an outcome, as the gateway knows it.
@@ -359,12 +386,12 @@ pub struct LiveStream {
     pub stream_type: StreamType,
     /// When the ring began.
     pub started_at: Millis,
-    /// The devices that ring; empty once one has accepted.
+    /// Every device that rang.
+    pub rung: Vec<DeviceId>,
+    /// The devices that still ring; empty once one has accepted.
     pub ringing: Vec<DeviceId>,
     /// The device that accepted.
     pub accepted: Option<DeviceId>,
-    /// Whether the ring was for one device by name.
-    pub addressed: bool,
     /// What the parties measured.
     pub stats: StreamStats,
     /// The ICE generations of each party.
@@ -380,4 +407,30 @@ pub struct IceGenerations {
     pub current: Vec<Ufrag>,
     /// Of earlier ones; the oldest are forgotten.
     pub older: Vec<Ufrag>,
+}
+
+impl Heard {
+    /// Takes note of a frame with this number.
+    pub fn note(&mut self, number: u64, late: bool) {
+        if late {
+            if self.late.len() >= LATE_KEPT {
+                self.late.remove(0);
+            }
+            self.late.push(number);
+        } else {
+            self.up_to = self.up_to.max(number);
+        }
+    }
+}
+
+/// Notes in a list of [`Heard`] that a session received `mid`.
+pub fn note_heard(heard: &mut Vec<Heard>, mid: Mid, late: bool) {
+    match heard.iter_mut().find(|heard| heard.sender == mid.session) {
+        Some(known) => known.note(mid.number, late),
+        None => {
+            let mut fresh = Heard { sender: mid.session, up_to: 0, late: Vec::new() };
+            fresh.note(mid.number, late);
+            heard.push(fresh);
+        }
+    }
 }

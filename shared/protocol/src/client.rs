@@ -55,11 +55,9 @@ pub enum ClientMessage {
 impl fmt::Debug for ClientMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ClientMessage::Command { to, command } => f
-                .debug_struct("Command")
-                .field("to", to)
-                .field("command", command)
-                .finish(),
+            ClientMessage::Command { to, command } => {
+                f.debug_struct("Command").field("to", to).field("command", command).finish()
+            }
             ClientMessage::Ack { seq } => f.debug_struct("Ack").field("seq", seq).finish(),
             ClientMessage::Ping => f.write_str("Ping"),
             ClientMessage::Auth { token: _ } => f.debug_struct("Auth").finish_non_exhaustive(),
@@ -273,8 +271,7 @@ impl ClientFrame {
         if !json::is_object(text) {
             return Err(malformed("this is not an object"));
         }
-        let raw: RawFrame<'_> =
-            serde_json::from_str(text).map_err(|error| malformed(&describe(&error)))?;
+        let raw: RawFrame<'_> = serde_json::from_str(text).map_err(|error| malformed(&describe(&error)))?;
         let id = match raw.id.as_deref().map(MessageId::new).transpose() {
             Ok(id) => id,
             Err(error) => {
@@ -295,12 +292,7 @@ impl ClientFrame {
 type Refusal = (ErrorCode, String);
 
 fn decode_message(kind: &str, payload: Option<&RawValue>) -> Result<ClientMessage, Refusal> {
-    let whole = |to, command| {
-        Ok(ClientMessage::Command {
-            to,
-            command: Draft::Whole(command),
-        })
-    };
+    let whole = |to, command| Ok(ClientMessage::Command { to, command: Draft::Whole(command) });
     match kind {
         "sdp_offer" => decode_sdp(RelayKind::SdpOffer, payload),
         "sdp_answer" => decode_sdp(RelayKind::SdpAnswer, payload),
@@ -350,22 +342,14 @@ fn decode_message(kind: &str, payload: Option<&RawValue>) -> Result<ClientMessag
 fn decode_sdp(kind: RelayKind, payload: Option<&RawValue>) -> Result<ClientMessage, Refusal> {
     let sdp: SdpPayload<'_> = read(payload)?;
     let text = string("sdp", sdp.sdp)?;
-    let ufrags = sdp
-        .stream_id
-        .map(|_| ufrags_after(&text.readable, "a=ice-ufrag:"))
-        .unwrap_or_default();
+    let ufrags = sdp.stream_id.map(|_| ufrags_after(&text.readable, "a=ice-ufrag:")).unwrap_or_default();
     let mut fields = String::with_capacity(text.raw.len() + 64);
     push_stream(&mut fields, sdp.stream_id);
     fields.push_str("\"sdp\":");
     fields.push_str(text.raw);
     Ok(ClientMessage::Command {
         to: sdp.to_device_id,
-        command: Draft::Relay {
-            kind,
-            stream: sdp.stream_id,
-            ufrags,
-            fields,
-        },
+        command: Draft::Relay { kind, stream: sdp.stream_id, ufrags, fields },
     })
 }
 
@@ -391,12 +375,7 @@ fn decode_candidate(payload: Option<&RawValue>) -> Result<ClientMessage, Refusal
     }
     Ok(ClientMessage::Command {
         to: ice.to_device_id,
-        command: Draft::Relay {
-            kind: RelayKind::IceCandidate,
-            stream: ice.stream_id,
-            ufrags,
-            fields,
-        },
+        command: Draft::Relay { kind: RelayKind::IceCandidate, stream: ice.stream_id, ufrags, fields },
     })
 }
 
@@ -411,40 +390,24 @@ fn push_stream(fields: &mut String, stream: Option<StreamId>) {
 fn read<'a, T: Deserialize<'a>>(payload: Option<&'a RawValue>) -> Result<T, Refusal> {
     let text = payload.map_or("{}", RawValue::get);
     if !json::is_object(text) {
-        return Err((
-            ErrorCode::InvalidPayload,
-            "payload must be an object.".to_owned(),
-        ));
+        return Err((ErrorCode::InvalidPayload, "payload must be an object.".to_owned()));
     }
-    serde_json::from_str(text).map_err(|error| {
-        (
-            ErrorCode::InvalidPayload,
-            format!("payload: {}.", describe(&error)),
-        )
-    })
+    serde_json::from_str(text)
+        .map_err(|error| (ErrorCode::InvalidPayload, format!("payload: {}.", describe(&error))))
 }
 
 fn string<'a>(name: &str, value: &'a RawValue) -> Result<JsonString<'a>, Refusal> {
-    JsonString::read(value).map_err(|what| {
-        (
-            ErrorCode::InvalidPayload,
-            format!("payload: {name} {what}."),
-        )
-    })
+    JsonString::read(value).map_err(|what| (ErrorCode::InvalidPayload, format!("payload: {name} {what}.")))
 }
 
 fn word(name: &str, text: Option<String>) -> Result<Option<String>, Refusal> {
     match text {
-        Some(text)
-            if text.chars().count() > WORD_MAX_CHARS || text.chars().any(char::is_control) =>
-        {
-            Err((
-                ErrorCode::InvalidPayload,
-                format!(
-                    "payload: {name} must have at most {WORD_MAX_CHARS} characters and no control characters."
-                ),
-            ))
-        }
+        Some(text) if text.chars().count() > WORD_MAX_CHARS || text.chars().any(char::is_control) => Err((
+            ErrorCode::InvalidPayload,
+            format!(
+                "payload: {name} must have at most {WORD_MAX_CHARS} characters and no control characters."
+            ),
+        )),
         Some(text) if text.is_empty() => Ok(None),
         text => Ok(text),
     }
@@ -475,12 +438,7 @@ impl Draft {
     pub fn finish(self, from: &DeviceId, mid: Mid) -> Command {
         match self {
             Draft::Whole(command) => command,
-            Draft::Relay {
-                kind,
-                stream,
-                ufrags,
-                fields,
-            } => {
+            Draft::Relay { kind, stream, ufrags, fields } => {
                 let mut body = String::with_capacity(fields.len() + from.as_str().len() + 140);
                 body.push_str("\"type\":\"");
                 body.push_str(kind.as_str());
@@ -491,12 +449,7 @@ impl Draft {
                 body.push_str("},\"mid\":\"");
                 body.push_str(&mid.to_string());
                 body.push_str("\"}");
-                Command::Relay {
-                    kind,
-                    stream,
-                    ufrags,
-                    body: Body::from_text(body),
-                }
+                Command::Relay { kind, stream, ufrags, body: Body::from_text(body) }
             }
         }
     }
@@ -513,22 +466,12 @@ impl Hash for Draft {
         match self {
             Draft::Relay { kind, fields, .. } => (kind, fields).hash(state),
             Draft::Whole(command) => match command {
-                Command::StreamStart {
-                    stream_type,
-                    source,
-                } => (1u8, stream_type, source).hash(state),
+                Command::StreamStart { stream_type, source } => (1u8, stream_type, source).hash(state),
                 Command::StreamAccept { stream } => (2u8, stream).hash(state),
                 Command::StreamDecline { stream, reason } => (3u8, stream, reason).hash(state),
                 Command::StreamEnd { stream, reason } => (4u8, stream, reason).hash(state),
                 Command::StreamStats { stream, stats } => {
-                    (
-                        5u8,
-                        stream,
-                        stats.connection_type,
-                        &stats.quality,
-                        stats.latency_ms,
-                    )
-                        .hash(state);
+                    (5u8, stream, stats.connection_type, &stats.quality, stats.latency_ms).hash(state);
                 }
                 Command::Relay { kind, body, .. } => (kind, body.as_bytes()).hash(state),
             },

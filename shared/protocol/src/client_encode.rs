@@ -117,11 +117,7 @@ impl Outgoing {
     /// A ring of all the user's other devices; narrow it with [`Outgoing::to`].
     #[must_use]
     pub fn start(stream_type: StreamType) -> Self {
-        Outgoing::StreamStart {
-            to_device_id: None,
-            stream_type,
-            source_device_id: None,
-        }
+        Outgoing::StreamStart { to_device_id: None, stream_type, source_device_id: None }
     }
 
     /// Takes a ring.
@@ -133,19 +129,13 @@ impl Outgoing {
     /// Refuses a ring.
     #[must_use]
     pub fn decline(stream_id: StreamId, reason: Option<&str>) -> Self {
-        Outgoing::StreamDecline {
-            stream_id,
-            reason: reason.map(str::to_owned),
-        }
+        Outgoing::StreamDecline { stream_id, reason: reason.map(str::to_owned) }
     }
 
     /// Ends a stream.
     #[must_use]
     pub fn end(stream_id: StreamId, reason: Option<&str>) -> Self {
-        Outgoing::StreamEnd {
-            stream_id,
-            reason: reason.map(str::to_owned),
-        }
+        Outgoing::StreamEnd { stream_id, reason: reason.map(str::to_owned) }
     }
 
     /// Reports what was measured.
@@ -162,9 +152,7 @@ impl Outgoing {
             Outgoing::StreamStart { to_device_id, .. }
             | Outgoing::SdpOffer(Description { to_device_id, .. })
             | Outgoing::SdpAnswer(Description { to_device_id, .. })
-            | Outgoing::IceCandidate(Candidate { to_device_id, .. }) => {
-                *to_device_id = Some(device)
-            }
+            | Outgoing::IceCandidate(Candidate { to_device_id, .. }) => *to_device_id = Some(device),
             _ => {}
         }
         self
@@ -185,10 +173,7 @@ impl Outgoing {
     /// Asks `device` to send the media of the stream that this starts; changes nothing else.
     #[must_use]
     pub fn from_source(mut self, device: DeviceId) -> Self {
-        if let Outgoing::StreamStart {
-            source_device_id, ..
-        } = &mut self
-        {
+        if let Outgoing::StreamStart { source_device_id, .. } = &mut self {
             *source_device_id = Some(device);
         }
         self
@@ -210,11 +195,7 @@ impl Outgoing {
 
 impl Description {
     fn of(sdp: String) -> Self {
-        Self {
-            to_device_id: None,
-            stream_id: None,
-            sdp,
-        }
+        Self { to_device_id: None, stream_id: None, sdp }
     }
 }
 
@@ -222,11 +203,7 @@ impl Candidate {
     /// A candidate line for the media section `sdp_mline_index`; empty means end of candidates.
     #[must_use]
     pub fn line(candidate: impl Into<String>, sdp_mline_index: u16) -> Self {
-        Self {
-            candidate: candidate.into(),
-            sdp_mline_index: Some(sdp_mline_index),
-            ..Self::default()
-        }
+        Self { candidate: candidate.into(), sdp_mline_index: Some(sdp_mline_index), ..Self::default() }
     }
 }
 
@@ -275,56 +252,32 @@ mod tests {
         let id = MessageId::new("a \"quoted\" id").unwrap();
         let frame = ClientFrame::decode(&outgoing.encode(Some(&id))).unwrap();
         assert_eq!(frame.id, Some(id));
-        assert_eq!(
-            ClientFrame::decode(&outgoing.encode(None)).unwrap().id,
-            None
-        );
+        assert_eq!(ClientFrame::decode(&outgoing.encode(None)).unwrap().id, None);
         frame.message
     }
 
     fn whole(to: Option<DeviceId>, command: Command) -> ClientMessage {
-        ClientMessage::Command {
-            to,
-            command: Draft::Whole(command),
-        }
+        ClientMessage::Command { to, command: Draft::Whole(command) }
     }
 
     #[test]
     fn the_reader_understands_every_stream_message() {
         let start = Outgoing::start(StreamType::Both).to(tv()).from_source(tv());
-        let command = Command::StreamStart {
-            stream_type: StreamType::Both,
-            source: Some(tv()),
-        };
+        let command = Command::StreamStart { stream_type: StreamType::Both, source: Some(tv()) };
         assert_eq!(read_back(&start), whole(Some(tv()), command));
         let accept = Command::StreamAccept { stream: STREAM };
         assert_eq!(read_back(&Outgoing::accept(STREAM)), whole(None, accept));
-        let decline = Command::StreamDecline {
-            stream: STREAM,
-            reason: Some("no".into()),
-        };
-        assert_eq!(
-            read_back(&Outgoing::decline(STREAM, Some("no"))),
-            whole(None, decline)
-        );
-        let end = Command::StreamEnd {
-            stream: STREAM,
-            reason: None,
-        };
+        let decline = Command::StreamDecline { stream: STREAM, reason: Some("no".into()) };
+        assert_eq!(read_back(&Outgoing::decline(STREAM, Some("no"))), whole(None, decline));
+        let end = Command::StreamEnd { stream: STREAM, reason: None };
         assert_eq!(read_back(&Outgoing::end(STREAM, None)), whole(None, end));
         let stats = StreamStats {
             connection_type: Some(ConnectionType::P2p),
             quality: Some("good".into()),
             latency_ms: Some(12),
         };
-        let command = Command::StreamStats {
-            stream: STREAM,
-            stats: stats.clone(),
-        };
-        assert_eq!(
-            read_back(&Outgoing::stats(STREAM, stats)),
-            whole(None, command)
-        );
+        let command = Command::StreamStats { stream: STREAM, stats: stats.clone() };
+        assert_eq!(read_back(&Outgoing::stats(STREAM, stats)), whole(None, command));
     }
 
     #[test]
@@ -335,16 +288,8 @@ mod tests {
             ..Candidate::line("candidate:1 1 udp", 3)
         };
         for (outgoing, expected, content) in [
-            (
-                Outgoing::offer("v=0\r\n"),
-                RelayKind::SdpOffer,
-                "\"sdp\":\"v=0\\r\\n\"",
-            ),
-            (
-                Outgoing::answer("v=0\r\n"),
-                RelayKind::SdpAnswer,
-                "\"sdp\":\"v=0\\r\\n\"",
-            ),
+            (Outgoing::offer("v=0\r\n"), RelayKind::SdpOffer, "\"sdp\":\"v=0\\r\\n\""),
+            (Outgoing::answer("v=0\r\n"), RelayKind::SdpAnswer, "\"sdp\":\"v=0\\r\\n\""),
             (
                 candidate.into(),
                 RelayKind::IceCandidate,
@@ -353,16 +298,7 @@ mod tests {
             ),
         ] {
             let message = read_back(&outgoing.to(tv()).in_stream(STREAM));
-            let ClientMessage::Command {
-                to,
-                command:
-                    Draft::Relay {
-                        kind,
-                        stream,
-                        fields,
-                        ..
-                    },
-            } = message
+            let ClientMessage::Command { to, command: Draft::Relay { kind, stream, fields, .. } } = message
             else {
                 panic!("not relayed: {message:?}");
             };

@@ -112,6 +112,8 @@ words!(
         WrongState = "wrong_state",
         /// The candidate belongs to an ICE generation that a newer one replaced.
         StaleCandidate = "stale_candidate",
+        /// The user has as many live streams as is allowed.
+        TooManyStreams = "too_many_streams",
         /// The token given with `auth` is not valid for this user.
         InvalidToken = "invalid_token",
         /// A server that is needed cannot be reached; try again.
@@ -160,8 +162,6 @@ words!(
         DeviceRemoved = "device_removed",
         /// A party signed out.
         SignedOut = "signed_out",
-        /// A party started anew and knows nothing of the stream.
-        SessionReplaced = "session_replaced",
         /// The server stopped while the stream was open.
         ServerRestart = "server_restart",
     }
@@ -181,16 +181,10 @@ mod tests {
             assert_eq!(serde_json::to_string(code).unwrap(), format!("\"{code}\""));
         }
         for reason in Reason::ALL {
-            assert_eq!(
-                serde_json::to_string(reason).unwrap(),
-                format!("\"{reason}\"")
-            );
+            assert_eq!(serde_json::to_string(reason).unwrap(), format!("\"{reason}\""));
         }
         for reason in EndReason::ALL {
-            assert_eq!(
-                serde_json::to_string(reason).unwrap(),
-                format!("\"{reason}\"")
-            );
+            assert_eq!(serde_json::to_string(reason).unwrap(), format!("\"{reason}\""));
         }
     }
 

@@ -247,18 +247,9 @@ mod tests {
 
     #[test]
     fn a_mid_survives_its_text() {
-        let mid = Mid {
-            session: SessionId(Uuid::from_u128(7)),
-            number: 42,
-        };
+        let mid = Mid { session: SessionId(Uuid::from_u128(7)), number: 42 };
         assert_eq!(mid.to_string().parse::<Mid>().unwrap(), mid);
-        for bad in [
-            "",
-            "1",
-            "x:1",
-            "00000000-0000-0000-0000-000000000007:",
-            ":1",
-        ] {
+        for bad in ["", "1", "x:1", "00000000-0000-0000-0000-000000000007:", ":1"] {
             assert!(bad.parse::<Mid>().is_err(), "{bad}");
         }
     }

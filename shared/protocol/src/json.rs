@@ -14,8 +14,7 @@ pub(crate) fn push_json<T: Serialize>(text: &mut String, value: &T) {
 
 /// Whether JSON text can only be an object. serde would take an array for a struct's fields in order.
 pub(crate) fn is_object(text: &str) -> bool {
-    text.trim_start_matches([' ', '\t', '\n', '\r'])
-        .starts_with('{')
+    text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{')
 }
 
 /// A JSON string that is passed on as it was written.
@@ -38,9 +37,7 @@ impl<'a> JsonString<'a> {
             return Err("must be a string");
         }
         let bytes = raw.as_bytes();
-        let escaped = [b"\\u", b"\\/"]
-            .iter()
-            .any(|escape| memchr::memmem::find(bytes, *escape).is_some());
+        let escaped = [b"\\u", b"\\/"].iter().any(|escape| memchr::memmem::find(bytes, *escape).is_some());
         let readable = if escaped {
             // A raw value may hold half of a surrogate pair, which a receiver need not be able to read (RFC 8259
             // §8.2).

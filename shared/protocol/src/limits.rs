@@ -45,6 +45,14 @@ pub struct Limits {
     pub token_notice: Duration,
 }
 
+impl Limits {
+    /// When a hub gives up on a message: a little before its sender must have heard of it.
+    #[must_use]
+    pub fn hub_delivery(&self) -> Duration {
+        self.delivery - Duration::from_secs(1).min(self.delivery / 10)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -225,8 +225,7 @@ impl Body {
     /// The same, with the `id` that it answers or the `mid` that it is known by.
     #[must_use]
     pub fn with(message: &ServerMessage, id: Option<&MessageId>, mid: Option<Mid>) -> Self {
-        let mut text =
-            serde_json::to_string(message).expect("server messages have string keys only");
+        let mut text = serde_json::to_string(message).expect("server messages have string keys only");
         text.remove(0);
         if let Some(id) = id {
             text.pop();
@@ -252,25 +251,13 @@ impl Body {
     /// `not_delivered`, with the `id` in the payload and beside it.
     #[must_use]
     pub fn not_delivered(id: &MessageId, reason: Reason, failed: Vec<Failed>) -> Self {
-        Self::with(
-            &ServerMessage::NotDelivered {
-                id: id.clone(),
-                reason,
-                failed,
-            },
-            Some(id),
-            None,
-        )
+        Self::with(&ServerMessage::NotDelivered { id: id.clone(), reason, failed }, Some(id), None)
     }
 
     /// `error`, with the `id` that it answers in the payload and beside it.
     #[must_use]
     pub fn error(code: ErrorCode, message: impl Into<String>, id: Option<&MessageId>) -> Self {
-        let message = ServerMessage::Error {
-            code,
-            message: message.into(),
-            id: id.cloned(),
-        };
+        let message = ServerMessage::Error { code, message: message.into(), id: id.cloned() };
         Self::with(&message, id, None)
     }
 

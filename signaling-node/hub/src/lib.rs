@@ -1,1 +1,30 @@
-//! One user's devices, streams and relay as a pure state machine.
+//! One user's hub as a pure state machine: the user's devices, their sessions, their messages and their streams.
+//!
+//! [`Hub::handle`] takes one [`Input`] and the time, changes the state and says in [`Effect`]s what is to be done.
+//! There is no clock, no channel and no task in this crate; the actor around it (in `streamz-signaling-node`)
+//! and the simulator run the same code.
+//!
+//! | file | one reason |
+//! |---|---|
+//! | [`hub`](Hub) | the state and the dispatch of inputs |
+//! | `attach` | a connection becomes a session, a session loses its connection, a session ends |
+//! | `member` | one session: numbering, replay window, confirmation |
+//! | `relay` | messages, their targets and their outcomes (§4.4 of the design) |
+//! | `streams` | rings, accepts, ends (§4.3) |
+//! | `ice` | candidates that wait for their offer |
+//! | `presence` | who is shown online |
+//! | `recovery` | a new hub learns from the gateways what the old one knew |
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod attach;
+mod effect;
+mod hub;
+mod ice;
+mod member;
+mod presence;
+mod recovery;
+mod relay;
+mod streams;
+
+pub use effect::{Context, Effect, Input, Record, RegisterFailure, Rest, StoreAway};
+pub use hub::Hub;

@@ -1,0 +1,333 @@
+//! A connection becomes a session; a session loses its connection; a session ends.
+
+use std::sync::Arc;
+
+use streamz_protocol::bus::{Attach, Attached, Detach, Down};
+use streamz_protocol::objects::Device;
+use streamz_protocol::{CloseCode, ConnId, DeviceId, EndReason, Millis, Reason, SessionId};
+use uuid::Uuid;
+
+use crate::effect::{Context, Effect, Out, RegisterFailure, StoreAway};
+use crate::hub::{Hub, Known, LOAD_AGAIN, Live, Loading};
+use crate::member::Member;
+use crate::streams::is_party;
+
+/// Connections that may wait for the store at the same time.
+const JOINING_MAX: usize = 64;
+
+impl Hub {
+    pub(crate) fn attach(&mut self, conn: ConnId, attach: Box<Attach>, cx: &mut Context<'_>, out: &mut Out) {
+        match self.known(&attach.device) {
+            Some(_) => self.join(conn, &attach, cx, out),
+            None if self.joining.len() >= JOINING_MAX => Self::refuse(conn, CloseCode::Unavailable, out),
+            None if self.loading == Loading::Done => self.register(conn, attach, out),
+            None => {
+                self.joining.push((conn, attach));
+                if self.loading != Loading::Asked {
+                    self.loading = Loading::Asked;
+                    out.push(Effect::Load);
+                }
+            }
+        }
+    }
+
+    fn register(&mut self, conn: ConnId, attach: Box<Attach>, out: &mut Out) {
+        if self.devices.len() >= self.limits.devices_registered || self.is_crowded(&attach.device) {
+            return Self::refuse(conn, CloseCode::TooManyDevices, out);
+        }
+        let default_name = || -> Arc<str> { attach.device.as_str().into() };
+        out.push(Effect::Register {
+            conn,
+            device: attach.device.clone(),
+            name: attach.name.clone().unwrap_or_else(default_name),
+            device_type: attach.device_type.clone().unwrap_or_else(|| "unknown".into()),
+        });
+        self.joining.push((conn, attach));
+    }
+
+    /// The store answered with the user's devices.
+    pub(crate) fn loaded(
+        &mut self,
+        result: Result<Option<Vec<Device>>, StoreAway>,
+        cx: &mut Context<'_>,
+        out: &mut Out,
+    ) {
+        match result {
+            Ok(Some(devices)) => {
+                self.loading = Loading::Done;
+                for device in devices {
+                    if self.known(&device.device_id).is_none() {
+                        let device = Device { is_online: false, ..device };
+                        self.devices.push(Known { device, offline_at: None });
+                    }
+                }
+                if self.recovery.is_none() {
+                    for (conn, attach) in std::mem::take(&mut self.joining) {
+                        self.attach(conn, attach, cx, out);
+                    }
+                }
+            }
+            Ok(None) => {
+                self.loading = Loading::Needed;
+                for (conn, _) in std::mem::take(&mut self.joining) {
+                    Self::refuse(conn, CloseCode::InvalidToken, out);
+                }
+                let everyone: Vec<SessionId> = self.members.iter().map(|member| member.session).collect();
+                for session in everyone {
+                    self.end_session(session, CloseCode::InvalidToken, cx.now, out);
+                }
+            }
+            Err(StoreAway) => {
+                for (conn, _) in std::mem::take(&mut self.joining) {
+                    Self::refuse(conn, CloseCode::Unavailable, out);
+                }
+                let waits = !self.members.is_empty() || self.recovery.is_some();
+                self.loading = if waits { Loading::Failed(cx.now + LOAD_AGAIN) } else { Loading::Needed };
+            }
+        }
+    }
+
+    /// The store answered to a registration.
+    pub(crate) fn registered(
+        &mut self,
+        conn: ConnId,
+        result: Result<Device, RegisterFailure>,
+        cx: &mut Context<'_>,
+        out: &mut Out,
+    ) {
+        if let Ok(device) = &result
+            && self.known(&device.device_id).is_none()
+        {
+            let device = Device { is_online: false, ..device.clone() };
+            self.devices.push(Known { device, offline_at: None });
+        }
+        // The connection may have gone while the store worked.
+        let Some(at) = self.joining.iter().position(|(waiting, _)| *waiting == conn) else {
+            return;
+        };
+        let (conn, attach) = self.joining.remove(at);
+        match result {
+            Ok(_) => self.join(conn, &attach, cx, out),
+            Err(RegisterFailure::StoreAway) => Self::refuse(conn, CloseCode::Unavailable, out),
+            Err(RegisterFailure::TooMany) => Self::refuse(conn, CloseCode::TooManyDevices, out),
+            Err(RegisterFailure::NoSuchUser) => Self::refuse(conn, CloseCode::InvalidToken, out),
+        }
+    }
+
+    /// Whether as many other devices are online as is allowed.
+    fn is_crowded(&self, device: &DeviceId) -> bool {
+        let others = self.members.iter().filter(|member| {
+            member.device != *device
+                && (member.away.is_none()
+                    || self.known(&member.device).is_some_and(|known| known.device.is_online))
+        });
+        others.count() >= self.limits.devices_online
+    }
+
+    /// A known device gets its session: the one that it had, or a new one.
+    fn join(&mut self, conn: ConnId, attach: &Attach, cx: &mut Context<'_>, out: &mut Out) {
+        if self.is_crowded(&attach.device) {
+            return Self::refuse(conn, CloseCode::TooManyDevices, out);
+        }
+        let existing = self.member_by_device(&attach.device);
+        // Generations follow the clock, so that a session that nobody remembers is still the older one.
+        let generation = cx.now.0.max(existing.map_or(0, |at| self.members[at].generation + 1));
+        let resumable = existing.filter(|at| {
+            attach.resume.is_some_and(|resume| {
+                let member = &self.members[*at];
+                attach.caps.acks && member.session == resume.session && member.can_resume(resume.last_seq)
+            })
+        });
+        let at = match resumable {
+            Some(at) => self.resume(at, conn, attach, generation, cx.now, out),
+            None => {
+                if let Some(at) = existing {
+                    self.end_session(self.members[at].session, CloseCode::Replaced, cx.now, out);
+                }
+                let session = SessionId((cx.new_id)());
+                let device = attach.device.clone();
+                self.members.push(Member::new(session, generation, device, attach.family, attach.caps, conn));
+                self.members.len() - 1
+            }
+        };
+        let session = self.members[at].session;
+        self.show_online(&attach.device, cx.now, out);
+        let Some(at) = self.member_by_session(session) else {
+            return;
+        };
+        let attached = self.snapshot(at, resumable.is_some(), cx.now);
+        if let Some(attached) = attached {
+            out.down(conn, Down::Attached(Box::new(attached)));
+        }
+    }
+
+    fn resume(
+        &mut self,
+        at: usize,
+        conn: ConnId,
+        attach: &Attach,
+        generation: u64,
+        now: Millis,
+        out: &mut Out,
+    ) -> usize {
+        let member = &mut self.members[at];
+        if let Some(old) = member.conn.take()
+            && old != conn
+        {
+            out.down(old, Down::Close(CloseCode::Replaced));
+        }
+        member.generation = generation;
+        member.away = None;
+        member.family = attach.family;
+        member.caps = attach.caps;
+        let confirmed = attach.resume.map(|resume| member.ack(resume.last_seq)).unwrap_or_default();
+        // What this settles for the session itself goes into the replay: nothing is sent before `Attached`.
+        self.judge(confirmed, now, out);
+        self.members[at].conn = Some(conn);
+        at
+    }
+
+    fn snapshot(&mut self, at: usize, resumed: bool, now: Millis) -> Option<Attached> {
+        let limits = self.limits.clone();
+        let replay = self.members[at].replay(now, &limits);
+        let member = &self.members[at];
+        let device = self.known(&member.device)?.device.clone();
+        let mine = |live: &&Live| is_party(&live.stream, &member.device);
+        Some(Attached {
+            session: member.session,
+            generation: member.generation,
+            resumed,
+            device,
+            devices: self.devices.iter().map(|known| known.device.clone()).collect(),
+            streams: self.streams.iter().map(|live| self.describe(&live.stream)).collect(),
+            acked: member.acked,
+            last_seq: member.next_seq - 1,
+            lossy: member.lossy,
+            floor: member.floor,
+            replay,
+            next_number: member.accepted + 1,
+            open: member.open_messages(),
+            settled: member.settled.iter().cloned().collect(),
+            heard: member.heard.clone(),
+            live: self.streams.iter().filter(mine).map(|live| live.stream.clone()).collect(),
+        })
+    }
+
+    /// The socket is gone.
+    pub(crate) fn detach(&mut self, conn: ConnId, how: Detach, now: Millis, out: &mut Out) {
+        self.joining.retain(|(waiting, _)| *waiting != conn);
+        let Some(at) = self.member_of(conn) else {
+            return;
+        };
+        let member = &mut self.members[at];
+        if member.away.is_some() {
+            return;
+        }
+        let (session, device, acks) = (member.session, member.device.clone(), member.caps.acks);
+        if acks {
+            member.away = Some((now, how));
+        } else {
+            let rest = if how == Detach::Slow { Reason::SlowConsumer } else { Reason::Expired };
+            self.remove_session(session, rest, None, now, out);
+        }
+        match how {
+            Detach::Clean => self.show_offline(&device, now, out),
+            Detach::Lost | Detach::Slow => self.start_grace(&device, now),
+        }
+    }
+
+    /// The gateway holds nothing of the connection any more.
+    pub(crate) fn gone(&mut self, conn: ConnId, now: Millis, out: &mut Out) {
+        self.detach(conn, Detach::Lost, now, out);
+        if let Some(at) = self.member_of(conn) {
+            self.members[at].conn = None;
+        }
+    }
+
+    /// Sessions that were away for their whole resume window.
+    pub(crate) fn expire_sessions(&mut self, now: Millis, out: &mut Out) {
+        let window = self.limits.resume_window;
+        let over: Vec<SessionId> = self
+            .members
+            .iter()
+            .filter(|member| member.away.is_some_and(|(since, _)| since + window <= now))
+            .map(|member| member.session)
+            .collect();
+        for session in over {
+            let Some(at) = self.member_by_session(session) else {
+                continue;
+            };
+            let device = self.members[at].device.clone();
+            self.remove_session(session, Reason::Expired, Some(Down::Forget), now, out);
+            self.show_offline(&device, now, out);
+            self.drop_from_streams(&device, EndReason::DeviceLost, now, out);
+        }
+    }
+
+    /// Ends a session from here; its socket is closed with `code`.
+    pub(crate) fn end_session(&mut self, session: SessionId, code: CloseCode, now: Millis, out: &mut Out) {
+        self.remove_session(session, Reason::Expired, Some(Down::Close(code)), now, out);
+    }
+
+    fn remove_session(
+        &mut self,
+        session: SessionId,
+        rest: Reason,
+        farewell: Option<Down>,
+        now: Millis,
+        out: &mut Out,
+    ) {
+        let Some(at) = self.member_by_session(session) else {
+            return;
+        };
+        let mut member = self.members.remove(at);
+        if let (Some(conn), Some(farewell)) = (member.conn, farewell) {
+            out.down(conn, farewell);
+        }
+        for live in &mut self.streams {
+            live.held.retain(|held| held.mid.session != session);
+        }
+        for other in &mut self.members {
+            other.heard.retain(|heard| heard.sender != session);
+        }
+        let verdicts = member.abandon(rest);
+        self.judge(verdicts, now, out);
+    }
+
+    /// A device was removed from the account.
+    pub(crate) fn device_removed(&mut self, device: &DeviceId, now: Millis, out: &mut Out) {
+        for (conn, _) in self.joining.extract_if(.., |(_, attach)| attach.device == *device) {
+            Self::refuse(conn, CloseCode::DeviceRemoved, out);
+        }
+        self.drop_from_streams(device, EndReason::DeviceRemoved, now, out);
+        if let Some(at) = self.member_by_device(device) {
+            self.end_session(self.members[at].session, CloseCode::DeviceRemoved, now, out);
+        }
+        let before = self.devices.len();
+        self.devices.retain(|known| known.device.device_id != *device);
+        if self.devices.len() < before {
+            let message =
+                streamz_protocol::server::ServerMessage::DeviceRemoved { device_id: device.clone() };
+            let body = streamz_protocol::server::Body::of(&message);
+            self.tell_others(device, &Self::presence(device, false), &body, now, out);
+        }
+    }
+
+    /// A sign-in was revoked.
+    pub(crate) fn revoke(&mut self, family: Uuid, now: Millis, out: &mut Out) {
+        for (conn, _) in self.joining.extract_if(.., |(_, attach)| attach.family == family) {
+            Self::refuse(conn, CloseCode::Revoked, out);
+        }
+        let revoked: Vec<(SessionId, DeviceId)> = self
+            .members
+            .iter()
+            .filter(|member| member.family == family)
+            .map(|member| (member.session, member.device.clone()))
+            .collect();
+        for (session, device) in revoked {
+            self.drop_from_streams(&device, EndReason::SignedOut, now, out);
+            self.end_session(session, CloseCode::Revoked, now, out);
+            self.show_offline(&device, now, out);
+        }
+    }
+}

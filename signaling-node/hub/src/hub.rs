@@ -1,0 +1,263 @@
+//! The state of one user's hub, and the dispatch of inputs.
+
+use std::sync::Arc;
+
+use streamz_protocol::bus::{Attach, DeviceChange, LiveStream, ToGateway, Up};
+use streamz_protocol::objects::Device;
+use streamz_protocol::{CloseCode, ConnId, DeviceId, GatewayId, Limits, Millis, SessionId, UserId};
+
+use crate::effect::{Context, Effect, Input, Out, Rest};
+use crate::ice::HeldCandidate;
+use crate::member::{Member, Verdict};
+use crate::recovery::Recovery;
+
+/// How long a hub waits before it asks the store again.
+pub(crate) const LOAD_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// One user's devices, sessions, messages and streams.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    pub(crate) user: UserId,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) epoch: u64,
+    pub(crate) devices: Vec<Known>,
+    pub(crate) loading: Loading,
+    pub(crate) members: Vec<Member>,
+    pub(crate) streams: Vec<Live>,
+    /// Connections that wait for the device list or for their registration.
+    pub(crate) joining: Vec<(ConnId, Box<Attach>)>,
+    pub(crate) recovery: Option<Box<Recovery>>,
+    /// What sessions did with messages, until the senders know; see `relay`.
+    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) judging: bool,
+}
+
+/// A device of the user.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) device: Device,
+    /// It lost its socket: when to tell the others.
+    pub(crate) offline_at: Option<Millis>,
+}
+
+/// What is known of the store's list of devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loading {
+    /// Not asked.
+    Needed,
+    /// Asked.
+    Asked,
+    /// It did not answer; ask again then.
+    Failed(Millis),
+    /// The list is here.
+    Done,
+}
+
+/// A live stream and what is not copied to gateways.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    pub(crate) stream: LiveStream,
+    pub(crate) held: Vec<HeldCandidate>,
+}
+
+impl Hub {
+    /// A hub that starts from nothing: no session of this user exists anywhere.
+    #[must_use]
+    pub fn new(user: UserId, epoch: u64, limits: Arc<Limits>) -> Self {
+        Self {
+            user,
+            limits,
+            epoch,
+            devices: Vec::new(),
+            loading: Loading::Needed,
+            members: Vec::new(),
+            streams: Vec::new(),
+            joining: Vec::new(),
+            recovery: None,
+            verdicts: Vec::new(),
+            judging: false,
+        }
+    }
+
+    /// A hub that follows one that died: it asks every gateway for the sessions of this user, and decides nothing
+    /// before each has answered.
+    #[must_use]
+    pub fn recover(
+        user: UserId,
+        epoch: u64,
+        limits: Arc<Limits>,
+        gateways: &[GatewayId],
+    ) -> (Self, Vec<Effect>) {
+        let mut hub = Self::new(user, epoch, limits);
+        hub.recovery = Some(Box::new(Recovery::new(gateways)));
+        hub.loading = Loading::Asked;
+        let mut effects = vec![Effect::Load];
+        effects.extend(
+            gateways.iter().map(|gateway| Effect::Gateway(*gateway, ToGateway::Roll { user, epoch })),
+        );
+        (hub, effects)
+    }
+
+    /// Whose hub it is.
+    #[must_use]
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// Whether it still waits for the gateways' announcements.
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        self.recovery.is_some()
+    }
+
+    /// Takes one input and returns what is to be done, in order.
+    #[must_use]
+    pub fn handle(&mut self, input: Input, cx: &mut Context<'_>) -> Vec<Effect> {
+        let mut out = Out::default();
+        self.dispatch(input, cx, &mut out);
+        out.effects
+    }
+
+    fn dispatch(&mut self, input: Input, cx: &mut Context<'_>, out: &mut Out) {
+        match input {
+            Input::Up(up) if self.recovery.is_some() => self.while_recovering(up, cx, out),
+            Input::Up(up) => self.up(up, cx, out),
+            Input::Loaded(result) => self.loaded(result, cx, out),
+            Input::Registered(conn, result) => self.registered(conn, result, cx, out),
+            Input::Tick => self.tick(cx, out),
+        }
+    }
+
+    pub(crate) fn up(&mut self, up: Up, cx: &mut Context<'_>, out: &mut Out) {
+        match up {
+            Up::Attach(conn, attach) => self.attach(conn, attach, cx, out),
+            Up::Message(conn, message) => self.message(conn, *message, cx, out),
+            Up::Ack(conn, seq) => {
+                if let Some(at) = self.member_of(conn) {
+                    let confirmed = self.members[at].ack(seq);
+                    self.judge(confirmed, cx.now, out);
+                }
+            }
+            Up::Detach(conn, how) => self.detach(conn, how, cx.now, out),
+            Up::Gone(conn) => self.gone(conn, cx.now, out),
+            // Answers to an incarnation of this hub that is over.
+            Up::Roster { .. } | Up::Announce { .. } => {}
+            Up::Devices(DeviceChange::Put(device)) => self.device_put(*device, cx.now, out),
+            Up::Devices(DeviceChange::Removed(device)) => self.device_removed(&device, cx.now, out),
+            Up::Revoke { family } => self.revoke(family, cx.now, out),
+            Up::WhoIsOnline { gateway, request } => {
+                let devices = self
+                    .devices
+                    .iter()
+                    .filter(|known| known.device.is_online)
+                    .map(|known| known.device.device_id.clone())
+                    .collect();
+                out.push(Effect::Gateway(gateway, ToGateway::Online { request, devices }));
+            }
+        }
+    }
+
+    fn tick(&mut self, cx: &mut Context<'_>, out: &mut Out) {
+        if let Loading::Failed(at) = self.loading
+            && at <= cx.now
+        {
+            self.loading = Loading::Asked;
+            out.push(Effect::Load);
+        }
+        if self.recovery.is_some() {
+            return;
+        }
+        self.expire_messages(cx.now, out);
+        self.expire_held(cx.now);
+        self.expire_rings(cx.now, out);
+        self.expire_grace(cx.now, out);
+        self.expire_sessions(cx.now, out);
+    }
+
+    /// When [`Input::Tick`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let reload = match self.loading {
+            Loading::Failed(at) => Some(at),
+            _ => None,
+        };
+        if self.recovery.is_some() {
+            return reload;
+        }
+        let messages = self.members.iter().filter_map(|member| {
+            member.open.values().next().map(|entry| entry.accepted_at + self.limits.hub_delivery())
+        });
+        let sessions = self
+            .members
+            .iter()
+            .filter_map(|member| member.away.map(|(since, _)| since + self.limits.resume_window));
+        let grace = self.devices.iter().filter_map(|known| known.offline_at);
+        let rings = self
+            .streams
+            .iter()
+            .filter(|live| live.stream.accepted.is_none())
+            .map(|live| live.stream.started_at + self.limits.ring);
+        let held = self
+            .streams
+            .iter()
+            .flat_map(|live| &live.held)
+            .map(|held| held.accepted_at + self.limits.delivery);
+        reload.into_iter().chain(messages).chain(sessions).chain(grace).chain(rings).chain(held).min()
+    }
+
+    /// Whether it may sleep or go.
+    #[must_use]
+    pub fn rest(&self) -> Rest {
+        if self.recovery.is_some() || !self.joining.is_empty() || self.next_deadline().is_some() {
+            Rest::Busy
+        } else if self.members.is_empty() && self.streams.is_empty() {
+            Rest::Empty
+        } else if self.members.iter().all(Member::is_quiet) {
+            Rest::Quiet
+        } else {
+            Rest::Busy
+        }
+    }
+
+    /// Gives back memory before a long sleep.
+    pub fn shrink(&mut self, now: Millis) {
+        for member in &mut self.members {
+            member.shrink(now);
+        }
+        self.members.shrink_to_fit();
+        self.devices.shrink_to_fit();
+        self.streams.shrink_to_fit();
+        self.joining.shrink_to_fit();
+        self.verdicts.shrink_to_fit();
+    }
+
+    /// Sessions, attached and away.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn member_of(&self, conn: ConnId) -> Option<usize> {
+        self.members.iter().position(|member| member.conn == Some(conn))
+    }
+
+    pub(crate) fn member_by_session(&self, session: SessionId) -> Option<usize> {
+        self.members.iter().position(|member| member.session == session)
+    }
+
+    pub(crate) fn member_by_device(&self, device: &DeviceId) -> Option<usize> {
+        self.members.iter().position(|member| member.device == *device)
+    }
+
+    pub(crate) fn known(&self, device: &DeviceId) -> Option<&Known> {
+        self.devices.iter().find(|known| known.device.device_id == *device)
+    }
+
+    pub(crate) fn known_mut(&mut self, device: &DeviceId) -> Option<&mut Known> {
+        self.devices.iter_mut().find(|known| known.device.device_id == *device)
+    }
+
+    pub(crate) fn refuse(conn: ConnId, code: CloseCode, out: &mut Out) {
+        out.down(conn, streamz_protocol::bus::Down::Refused(code));
+    }
+}

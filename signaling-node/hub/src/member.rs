@@ -1,0 +1,375 @@
+//! One session: its numbering, its replay window, and what it has open as a sender.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use streamz_protocol::bus::{Caps, Class, Detach, Frame, Heard, Item, Open, Settled, note_heard};
+use streamz_protocol::server::Body;
+use streamz_protocol::{ConnId, DeviceId, Limits, MessageId, Mid, Millis, Reason, SessionId};
+use uuid::Uuid;
+
+use crate::effect::Out;
+
+/// Outcomes that a session holds for longer than this only while they are unconfirmed.
+const OUTCOME_KEPT: Duration = Duration::from_secs(60);
+
+/// One session of one device.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) session: SessionId,
+    pub(crate) generation: u64,
+    pub(crate) device: DeviceId,
+    pub(crate) family: Uuid,
+    pub(crate) caps: Caps,
+    /// The connection whose gateway holds a copy; it may have lost its socket.
+    pub(crate) conn: Option<ConnId>,
+    /// Since when the socket is gone, and how it went.
+    pub(crate) away: Option<(Millis, Detach)>,
+    /// The number of the next frame.
+    pub(crate) next_seq: u64,
+    /// Everything up to here is confirmed.
+    pub(crate) acked: u64,
+    /// The highest unconfirmed frame, other than a message, that fell out of the window: a resume from before it
+    /// would not be whole.
+    pub(crate) floor: u64,
+    /// Whether a message ever fell out of the window unconfirmed.
+    pub(crate) lossy: bool,
+    window: VecDeque<Slot>,
+    window_bytes: usize,
+    pub(crate) heard: Vec<Heard>,
+    /// The highest number that was taken from this session.
+    pub(crate) accepted: u64,
+    pub(crate) open: BTreeMap<u64, Entry>,
+    pub(crate) settled: VecDeque<Settled>,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    frame: Frame,
+    at: Millis,
+}
+
+/// A message without an outcome.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: MessageId,
+    pub(crate) digest: u64,
+    pub(crate) accepted_at: Millis,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) broadcast: bool,
+    pub(crate) stage: Stage,
+}
+
+/// What an open message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The device is about to send its content again.
+    Awaited,
+    /// A candidate waits for its offer: see `ice`.
+    Held,
+    /// Its targets have it, or will when they come back.
+    Sent,
+}
+
+/// One receiver of a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) session: SessionId,
+    pub(crate) device: DeviceId,
+    pub(crate) state: TargetState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TargetState {
+    Pending,
+    Delivered,
+    Failed(Reason),
+}
+
+/// A message that a session did not confirm, or did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) mid: Mid,
+    pub(crate) by: SessionId,
+    pub(crate) state: TargetState,
+}
+
+impl Member {
+    pub(crate) fn new(
+        session: SessionId,
+        generation: u64,
+        device: DeviceId,
+        family: Uuid,
+        caps: Caps,
+        conn: ConnId,
+    ) -> Self {
+        Self {
+            session,
+            generation,
+            device,
+            family,
+            caps,
+            conn: Some(conn),
+            away: None,
+            next_seq: 1,
+            acked: 0,
+            floor: 0,
+            lossy: false,
+            window: VecDeque::new(),
+            window_bytes: 0,
+            heard: Vec::new(),
+            accepted: 0,
+            open: BTreeMap::new(),
+            settled: VecDeque::new(),
+        }
+    }
+
+    /// Puts frames back that a gateway had kept.
+    pub(crate) fn restore_window(&mut self, frames: Vec<Frame>, at: Millis) {
+        self.window_bytes = frames.iter().map(|frame| frame.body.len()).sum();
+        self.window = frames.into_iter().map(|frame| Slot { frame, at }).collect();
+    }
+
+    /// Numbers a frame, keeps it, and hands it to the connection. Returns what fell out of the window.
+    pub(crate) fn push(
+        &mut self,
+        class: Class,
+        body: Body,
+        limits: &Limits,
+        now: Millis,
+        out: &mut Out,
+    ) -> Vec<Verdict> {
+        let frame = Frame { seq: self.next_seq, class, body };
+        self.next_seq += 1;
+        if let Class::Message { mid, late } = frame.class {
+            note_heard(&mut self.heard, mid, late);
+        }
+        if let Some(conn) = self.conn {
+            out.item(conn, Item::Frame(frame.clone()));
+        }
+        self.window_bytes += frame.body.len();
+        self.window.push_back(Slot { frame, at: now });
+        let mut fallen = Vec::new();
+        while self.window.len() > limits.window_frames || self.window_bytes > limits.window_bytes {
+            let Some(slot) = self.pop_front() else { break };
+            match slot.frame.class {
+                Class::Message { mid, .. } => {
+                    self.lossy = true;
+                    fallen.push(self.verdict(mid, TargetState::Failed(Reason::Expired)));
+                }
+                _ => self.floor = slot.frame.seq,
+            }
+        }
+        fallen
+    }
+
+    fn pop_front(&mut self) -> Option<Slot> {
+        let slot = self.window.pop_front()?;
+        self.window_bytes -= slot.frame.body.len();
+        Some(slot)
+    }
+
+    fn verdict(&self, mid: Mid, state: TargetState) -> Verdict {
+        Verdict { mid, by: self.session, state }
+    }
+
+    /// Takes a cumulative confirmation and returns the messages that it covers.
+    pub(crate) fn ack(&mut self, seq: u64) -> Vec<Verdict> {
+        let mut confirmed = Vec::new();
+        if seq <= self.acked || seq >= self.next_seq {
+            return confirmed;
+        }
+        self.acked = seq;
+        while self.window.front().is_some_and(|slot| slot.frame.seq <= seq) {
+            let Some(slot) = self.pop_front() else { break };
+            if let Class::Message { mid, .. } = slot.frame.class {
+                confirmed.push(self.verdict(mid, TargetState::Delivered));
+            }
+        }
+        confirmed
+    }
+
+    /// Empties the window of a session that ended and returns its messages. The first may have been on its way into
+    /// the socket; with `rest` it is said of the others what is certain of them.
+    pub(crate) fn abandon(&mut self, rest: Reason) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        let mut first = true;
+        while let Some(slot) = self.pop_front() {
+            if let Class::Message { mid, .. } = slot.frame.class {
+                let reason = if first { Reason::Expired } else { rest };
+                verdicts.push(self.verdict(mid, TargetState::Failed(reason)));
+            }
+            first = false;
+        }
+        verdicts
+    }
+
+    /// Takes a message out of the window: it has its outcome and must not be replayed.
+    pub(crate) fn withdraw(&mut self, mid: Mid) {
+        let at = self
+            .window
+            .iter()
+            .position(|slot| matches!(slot.frame.class, Class::Message { mid: known, .. } if known == mid));
+        if let Some(slot) = at.and_then(|at| self.window.remove(at)) {
+            self.window_bytes -= slot.frame.body.len();
+        }
+    }
+
+    /// Whether the message is in the window, unconfirmed.
+    pub(crate) fn holds(&self, mid: Mid) -> bool {
+        self.window
+            .iter()
+            .any(|slot| matches!(slot.frame.class, Class::Message { mid: known, .. } if known == mid))
+    }
+
+    /// Whether the message was ever put into this session, as far as can be known.
+    pub(crate) fn has_heard(&self, mid: Mid) -> bool {
+        self.heard.iter().any(|heard| {
+            heard.sender == mid.session && (mid.number <= heard.up_to || heard.late.contains(&mid.number))
+        })
+    }
+
+    /// Whether a client that has everything up to `last_seq` can go on.
+    pub(crate) fn can_resume(&self, last_seq: u64) -> bool {
+        self.caps.acks && last_seq >= self.acked && last_seq >= self.floor && last_seq < self.next_seq
+    }
+
+    /// The frames to send again, without messages whose time is over.
+    pub(crate) fn replay(&mut self, now: Millis, limits: &Limits) -> Vec<Frame> {
+        let lapsed = |slot: &Slot| {
+            matches!(slot.frame.class, Class::Message { .. }) && slot.at + limits.delivery <= now
+        };
+        self.window.retain(|slot| !lapsed(slot));
+        self.window_bytes = self.window.iter().map(|slot| slot.frame.body.len()).sum();
+        self.window.iter().map(|slot| slot.frame.clone()).collect()
+    }
+
+    /// Remembers an outcome, and forgets old ones.
+    pub(crate) fn remember(&mut self, settled: Settled, limits: &Limits) {
+        self.forget_outcomes(settled.at);
+        while self.settled.len() >= limits.remembered_outcomes {
+            self.settled.pop_front();
+        }
+        self.settled.push_back(settled);
+    }
+
+    /// Forgets outcomes that were said long ago.
+    pub(crate) fn forget_outcomes(&mut self, now: Millis) {
+        while self.settled.front().is_some_and(|settled| settled.at + OUTCOME_KEPT <= now) {
+            self.settled.pop_front();
+        }
+    }
+
+    /// What a connection must know of the open messages.
+    pub(crate) fn open_messages(&self) -> Vec<Open> {
+        self.open
+            .iter()
+            .map(|(number, entry)| Open {
+                number: *number,
+                id: entry.id.clone(),
+                digest: entry.digest,
+                accepted_at: entry.accepted_at,
+            })
+            .collect()
+    }
+
+    /// Gives memory back.
+    pub(crate) fn shrink(&mut self, now: Millis) {
+        self.forget_outcomes(now);
+        self.settled.shrink_to_fit();
+        self.window.shrink_to_fit();
+        self.heard.shrink_to_fit();
+    }
+
+    /// Whether frames or messages wait for something.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.open.is_empty() && self.away.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use streamz_protocol::GatewayId;
+
+    use super::*;
+
+    fn member() -> Member {
+        let caps = Caps { acks: true, max_streams: 1 };
+        let conn = ConnId { gateway: GatewayId(1), number: 1 };
+        Member::new(SessionId(Uuid::from_u128(9)), 1, DeviceId::new("tv").unwrap(), Uuid::nil(), caps, conn)
+    }
+
+    fn mid(number: u64) -> Mid {
+        Mid { session: SessionId(Uuid::from_u128(1)), number }
+    }
+
+    fn say(member: &mut Member, class: Class, limits: &Limits) -> Vec<Verdict> {
+        member.push(
+            class,
+            Body::of(&streamz_protocol::server::ServerMessage::Pong {}),
+            limits,
+            Millis(5),
+            &mut Out::default(),
+        )
+    }
+
+    fn message(number: u64) -> Class {
+        Class::Message { mid: mid(number), late: false }
+    }
+
+    #[test]
+    fn an_ack_confirms_all_that_it_covers_once() {
+        let mut member = member();
+        let limits = Limits::default();
+        for number in 1..=3 {
+            say(&mut member, message(number), &limits);
+        }
+        let confirmed: Vec<u64> = member.ack(2).iter().map(|verdict| verdict.mid.number).collect();
+        assert_eq!(confirmed, [1, 2]);
+        assert!(member.ack(2).is_empty());
+        assert!(member.ack(4).is_empty(), "a number that was never sent confirms nothing");
+        assert_eq!(member.ack(3).len(), 1);
+    }
+
+    #[test]
+    fn the_window_ends_at_its_limit_and_says_what_fell_out() {
+        let mut member = member();
+        let limits = Limits { window_frames: 2, ..Limits::default() };
+        assert!(say(&mut member, message(1), &limits).is_empty());
+        assert!(say(&mut member, message(2), &limits).is_empty());
+        let fallen = say(&mut member, message(3), &limits);
+        assert_eq!(fallen.len(), 1);
+        assert_eq!(fallen[0].mid, mid(1));
+        assert_eq!(fallen[0].state, TargetState::Failed(Reason::Expired));
+        assert!(member.can_resume(0), "a message that has its outcome may be skipped");
+        say(&mut member, Class::State, &limits);
+        say(&mut member, message(4), &limits);
+        say(&mut member, message(5), &limits);
+        assert!(!member.can_resume(3), "a lost state frame may not");
+        assert!(member.can_resume(4));
+    }
+
+    #[test]
+    fn a_resume_needs_a_number_between_the_confirmed_and_the_sent() {
+        let mut member = member();
+        let limits = Limits::default();
+        say(&mut member, Class::State, &limits);
+        say(&mut member, Class::State, &limits);
+        member.ack(1);
+        assert!(!member.can_resume(0));
+        assert!(member.can_resume(1));
+        assert!(member.can_resume(2));
+        assert!(!member.can_resume(3));
+    }
+
+    #[test]
+    fn messages_whose_time_is_over_are_not_replayed() {
+        let mut member = member();
+        let limits = Limits::default();
+        say(&mut member, message(1), &limits);
+        say(&mut member, Class::State, &limits);
+        let replay = member.replay(Millis(5) + limits.delivery, &limits);
+        assert_eq!(replay.len(), 1);
+        assert_eq!(replay[0].seq, 2);
+    }
+}

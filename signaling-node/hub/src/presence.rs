@@ -1,0 +1,119 @@
+//! Who is shown online, and what the others are told of it.
+
+use streamz_protocol::bus::Class;
+use streamz_protocol::objects::Device;
+use streamz_protocol::server::{Body, ServerMessage};
+use streamz_protocol::{DeviceId, Millis};
+
+use crate::effect::{Effect, Out};
+use crate::hub::{Hub, Known};
+
+impl Hub {
+    /// The device is there: nobody is told twice.
+    pub(crate) fn show_online(&mut self, device: &DeviceId, now: Millis, out: &mut Out) {
+        let Some(known) = self.known_mut(device) else {
+            return;
+        };
+        known.offline_at = None;
+        known.device.last_seen = Some(now);
+        let was_online = std::mem::replace(&mut known.device.is_online, true);
+        if was_online {
+            return;
+        }
+        let row = known.device.id;
+        let message = ServerMessage::DeviceOnline {
+            device_id: device.clone(),
+            device_name: known.device.device_name.to_string(),
+            device_type: known.device.device_type.to_string(),
+        };
+        out.push(Effect::Presence { row, online: true, at: now });
+        self.tell_others(device, &Self::presence(device, true), &Body::of(&message), now, out);
+    }
+
+    /// The device is not there any more.
+    pub(crate) fn show_offline(&mut self, device: &DeviceId, now: Millis, out: &mut Out) {
+        let Some(known) = self.known_mut(device) else {
+            return;
+        };
+        known.offline_at = None;
+        if !std::mem::replace(&mut known.device.is_online, false) {
+            return;
+        }
+        known.device.last_seen = Some(now);
+        let row = known.device.id;
+        out.push(Effect::Presence { row, online: false, at: now });
+        let body = Body::of(&ServerMessage::DeviceOffline { device_id: device.clone() });
+        self.tell_others(device, &Self::presence(device, false), &body, now, out);
+        if self.member_by_device(device).is_none() {
+            self.drop_from_streams(device, streamz_protocol::EndReason::DeviceLost, now, out);
+        }
+    }
+
+    /// The device lost its socket without a word: it has a while to come back.
+    pub(crate) fn start_grace(&mut self, device: &DeviceId, since: Millis) {
+        let grace = self.limits.offline_grace;
+        if let Some(known) = self.known_mut(device)
+            && known.device.is_online
+        {
+            known.offline_at = Some(since + grace);
+        }
+    }
+
+    pub(crate) fn expire_grace(&mut self, now: Millis, out: &mut Out) {
+        let gone: Vec<DeviceId> = self
+            .devices
+            .iter()
+            .filter(|known| known.offline_at.is_some_and(|at| at <= now))
+            .map(|known| known.device.device_id.clone())
+            .collect();
+        for device in gone {
+            self.show_offline(&device, now, out);
+        }
+    }
+
+    pub(crate) fn presence(device: &DeviceId, online: bool) -> Class {
+        Class::Presence { device: device.clone(), online }
+    }
+
+    /// Puts a frame into every session but the device's own.
+    pub(crate) fn tell_others(
+        &mut self,
+        device: &DeviceId,
+        class: &Class,
+        body: &Body,
+        now: Millis,
+        out: &mut Out,
+    ) {
+        for at in 0..self.members.len() {
+            if self.members[at].device != *device {
+                self.tell(at, class.clone(), body.clone(), now, out);
+            }
+        }
+    }
+
+    /// Puts a frame into one session.
+    pub(crate) fn tell(&mut self, at: usize, class: Class, body: Body, now: Millis, out: &mut Out) {
+        let limits = self.limits.clone();
+        let fallen = self.members[at].push(class, body, &limits, now, out);
+        self.judge(fallen, now, out);
+    }
+
+    /// The account's list was changed by HTTP: the others see the device as it is now.
+    pub(crate) fn device_put(&mut self, device: Device, now: Millis, out: &mut Out) {
+        let shown = match self.known_mut(&device.device_id) {
+            Some(known) => {
+                known.device.device_name = device.device_name;
+                known.device.device_type = device.device_type;
+                known.device.clone()
+            }
+            None => {
+                let device = Device { is_online: false, ..device };
+                self.devices.push(Known { device: device.clone(), offline_at: None });
+                device
+            }
+        };
+        let id = shown.device_id.clone();
+        let body = Body::of(&ServerMessage::DeviceUpdated(Box::new(shown)));
+        self.tell_others(&id, &Class::State, &body, now, out);
+    }
+}

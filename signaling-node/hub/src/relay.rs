@@ -1,0 +1,375 @@
+//! Messages, their targets and their outcomes (§4.4 of the design).
+
+use streamz_protocol::bus::{Class, Item, Message, Settled};
+use streamz_protocol::client::{Command, RelayKind};
+use streamz_protocol::server::{Body, Failed};
+use streamz_protocol::{ConnId, DeviceId, ErrorCode, MessageId, Mid, Millis, Reason, SessionId, StreamId};
+
+use crate::effect::{Context, Out};
+use crate::hub::{Hub, Loading};
+use crate::ice::Place;
+use crate::member::{Entry, Stage, Target, TargetState, Verdict};
+use crate::streams::is_party;
+
+/// What a sender is told of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    Delivered,
+    NotDelivered(Reason, Vec<Failed>),
+    Error(ErrorCode, &'static str),
+}
+
+/// A message on its way through the hub.
+#[derive(Clone, Debug)]
+pub(crate) struct Sending {
+    pub(crate) session: SessionId,
+    pub(crate) device: DeviceId,
+    pub(crate) number: u64,
+    pub(crate) id: Option<MessageId>,
+    pub(crate) digest: u64,
+    pub(crate) to: Option<DeviceId>,
+    pub(crate) accepted_at: Millis,
+    /// A hub before this one may have acted on it.
+    pub(crate) resubmitted: bool,
+}
+
+impl Sending {
+    pub(crate) fn mid(&self) -> Mid {
+        Mid { session: self.session, number: self.number }
+    }
+
+    /// A certain reason, unless a hub before this one may have done otherwise.
+    pub(crate) fn certain(&self, reason: Reason) -> Reason {
+        if self.resubmitted { Reason::Expired } else { reason }
+    }
+
+    fn entry(&self, targets: Vec<Target>, stage: Stage) -> Option<Entry> {
+        Some(Entry {
+            id: self.id.clone()?,
+            digest: self.digest,
+            accepted_at: self.accepted_at,
+            targets,
+            broadcast: self.to.is_none(),
+            stage,
+        })
+    }
+}
+
+/// When a message is put into its receivers' sessions, in relation to its sender's other messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timing {
+    /// In order.
+    Prompt,
+    /// In order, but it could have been held back.
+    PromptCandidate,
+    /// After having been held back.
+    Late,
+}
+
+/// Says the same of a stream that is over, one of another user and one that never was.
+pub(crate) const UNKNOWN_STREAM: Outcome = Outcome::Error(
+    ErrorCode::UnknownStream,
+    "There is no live stream with this id that this device is a party of.",
+);
+
+impl Hub {
+    /// A connection hands over a message.
+    pub(crate) fn message(&mut self, conn: ConnId, message: Message, cx: &mut Context<'_>, out: &mut Out) {
+        let Some(at) = self.member_of(conn) else {
+            return;
+        };
+        let member = &mut self.members[at];
+        if member.away.is_some() {
+            return;
+        }
+        let mut resubmitted = false;
+        if message.number <= member.accepted {
+            let awaited = |entry: &Entry| entry.stage == Stage::Awaited;
+            if !member.open.get(&message.number).is_some_and(awaited) {
+                return;
+            }
+            member.open.remove(&message.number);
+            resubmitted = true;
+        }
+        member.accepted = member.accepted.max(message.number);
+        self.submit(at, message, resubmitted, cx, out);
+    }
+
+    /// Acts on a message, for the first time or once more after a hub was lost.
+    pub(crate) fn submit(
+        &mut self,
+        at: usize,
+        message: Message,
+        resubmitted: bool,
+        cx: &mut Context<'_>,
+        out: &mut Out,
+    ) {
+        let member = &self.members[at];
+        let sending = Sending {
+            session: member.session,
+            device: member.device.clone(),
+            number: message.number,
+            id: message.id,
+            digest: message.digest,
+            to: message.to,
+            accepted_at: message.accepted_at,
+            resubmitted,
+        };
+        if resubmitted && sending.accepted_at + self.limits.hub_delivery() <= cx.now {
+            return self.answer(&sending, Outcome::NotDelivered(Reason::Expired, Vec::new()), cx.now, out);
+        }
+        match message.command {
+            command @ Command::Relay { .. } => self.relay(&sending, command, cx.now, out),
+            command => {
+                let outcome = self.stream_command(&sending, command, cx, out);
+                self.answer(&sending, outcome, cx.now, out);
+            }
+        }
+    }
+
+    fn relay(&mut self, sending: &Sending, command: Command, now: Millis, out: &mut Out) {
+        let Command::Relay { kind, stream, ufrags, body } = command else {
+            return;
+        };
+        let receivers = match self.receivers(sending, stream) {
+            Ok(receivers) => receivers,
+            Err(outcome) => return self.answer(sending, outcome, now, out),
+        };
+        let Some(stream) = stream else {
+            return self.deliver(sending, &receivers, &body, Timing::Prompt, now, out);
+        };
+        match self.place(sending, stream, kind, &ufrags, &body, out) {
+            Place::Now if kind == RelayKind::IceCandidate => {
+                self.deliver(sending, &receivers, &body, Timing::PromptCandidate, now, out);
+            }
+            Place::Now => {
+                self.deliver(sending, &receivers, &body, Timing::Prompt, now, out);
+                self.release_candidates(stream, &sending.device, now, out);
+            }
+            Place::Held => self.put_open(sending, Vec::new(), Stage::Held),
+            Place::Refused(outcome) => self.answer(sending, outcome, now, out),
+        }
+    }
+
+    /// Puts a message into its receivers' sessions and waits for them.
+    pub(crate) fn deliver(
+        &mut self,
+        sending: &Sending,
+        receivers: &[SessionId],
+        body: &Body,
+        timing: Timing,
+        now: Millis,
+        out: &mut Out,
+    ) {
+        let mid = sending.mid();
+        let target = |session: &SessionId| {
+            let member = &self.members[self.member_by_session(*session)?];
+            Some(Target { session: *session, device: member.device.clone(), state: TargetState::Pending })
+        };
+        let targets = receivers.iter().filter_map(target).collect();
+        self.put_open(sending, targets, Stage::Sent);
+        for session in receivers {
+            let Some(at) = self.member_by_session(*session) else {
+                continue;
+            };
+            let member = &self.members[at];
+            if sending.resubmitted && member.holds(mid) {
+                continue;
+            }
+            if sending.resubmitted && member.has_heard(mid) {
+                // Confirmed, unless it may have been lost from the window, or held back when the other hub died.
+                let certain = !member.lossy && timing == Timing::Prompt;
+                let state =
+                    if certain { TargetState::Delivered } else { TargetState::Failed(Reason::Expired) };
+                self.judge(vec![Verdict { mid, by: *session, state }], now, out);
+                continue;
+            }
+            let class = Class::Message { mid, late: timing == Timing::Late };
+            self.tell(at, class, body.clone(), now, out);
+        }
+    }
+
+    fn put_open(&mut self, sending: &Sending, targets: Vec<Target>, stage: Stage) {
+        let entry = sending.entry(targets, stage);
+        if let (Some(entry), Some(at)) = (entry, self.member_by_session(sending.session)) {
+            self.members[at].open.insert(sending.number, entry);
+        }
+    }
+
+    /// The sessions that a message is meant for, fixed when it is accepted.
+    pub(crate) fn receivers(
+        &self,
+        sending: &Sending,
+        stream: Option<StreamId>,
+    ) -> Result<Vec<SessionId>, Outcome> {
+        let nobody = |reason| Outcome::NotDelivered(sending.certain(reason), Vec::new());
+        let is_party =
+            |device| stream.is_none_or(|id| self.live(id).is_some_and(|live| is_party(&live.stream, device)));
+        if !is_party(&sending.device) {
+            return Err(UNKNOWN_STREAM);
+        }
+        let Some(to) = &sending.to else {
+            let others = self.members.iter().filter(|member| member.session != sending.session);
+            let others: Vec<SessionId> = others.map(|member| member.session).collect();
+            return if others.is_empty() { Err(nobody(Reason::Offline)) } else { Ok(others) };
+        };
+        if *to == sending.device {
+            return Err(Outcome::Error(
+                ErrorCode::InvalidPayload,
+                "to_device_id must name another device than the sender.",
+            ));
+        }
+        if self.known(to).is_none() {
+            return Err(self.no_such_device(sending));
+        }
+        if !is_party(to) {
+            return Err(UNKNOWN_STREAM);
+        }
+        match self.member_by_device(to) {
+            Some(at) => Ok(vec![self.members[at].session]),
+            None => Err(nobody(Reason::Offline)),
+        }
+    }
+
+    /// What is said of a device that this hub does not know.
+    pub(crate) fn no_such_device(&self, sending: &Sending) -> Outcome {
+        match self.loading {
+            Loading::Done => Outcome::NotDelivered(sending.certain(Reason::UnknownDevice), Vec::new()),
+            _ if sending.resubmitted => Outcome::NotDelivered(Reason::Expired, Vec::new()),
+            _ => Outcome::Error(
+                ErrorCode::Unavailable,
+                "The list of devices cannot be read right now; send the message again later.",
+            ),
+        }
+    }
+
+    /// Notes what sessions did with messages, and tells the senders whose last receiver that was.
+    pub(crate) fn judge(&mut self, verdicts: Vec<Verdict>, now: Millis, out: &mut Out) {
+        self.verdicts.extend(verdicts);
+        // Telling a sender may push something out of its window, which is a verdict again: a loop, not a recursion.
+        if std::mem::replace(&mut self.judging, true) {
+            return;
+        }
+        while let Some(verdict) = self.verdicts.pop() {
+            let Some(at) = self.member_by_session(verdict.mid.session) else {
+                continue;
+            };
+            let Some(entry) = self.members[at].open.get_mut(&verdict.mid.number) else {
+                continue;
+            };
+            let pending = |target: &&mut Target| target.state == TargetState::Pending;
+            if let Some(target) =
+                entry.targets.iter_mut().filter(pending).find(|target| target.session == verdict.by)
+            {
+                target.state = verdict.state;
+            }
+            if entry.stage == Stage::Sent
+                && entry.targets.iter().all(|target| target.state != TargetState::Pending)
+            {
+                self.conclude(at, verdict.mid.number, now, out);
+            }
+        }
+        self.judging = false;
+    }
+
+    /// All receivers of a message are done with it.
+    fn conclude(&mut self, at: usize, number: u64, now: Millis, out: &mut Out) {
+        let Some(entry) = self.members[at].open.remove(&number) else {
+            return;
+        };
+        let failed: Vec<Failed> = entry
+            .targets
+            .iter()
+            .filter_map(|target| match target.state {
+                TargetState::Failed(reason) => Some(Failed { device_id: target.device.clone(), reason }),
+                _ => None,
+            })
+            .collect();
+        let outcome = match failed.first() {
+            None => Outcome::Delivered,
+            Some(first) => {
+                // One reason for all, or the uncertain one.
+                let same = failed.iter().all(|other| other.reason == first.reason);
+                let reason = if same { first.reason } else { Reason::Expired };
+                Outcome::NotDelivered(reason, if entry.broadcast { failed } else { Vec::new() })
+            }
+        };
+        self.settle(at, number, &entry.id, entry.digest, outcome, now, out);
+    }
+
+    /// The outcome of a message that waits for nobody.
+    pub(crate) fn answer(&mut self, sending: &Sending, outcome: Outcome, now: Millis, out: &mut Out) {
+        let Some(at) = self.member_by_session(sending.session) else {
+            return;
+        };
+        match &sending.id {
+            Some(id) => self.settle(at, sending.number, id, sending.digest, outcome, now, out),
+            None => {
+                if let (Outcome::Error(code, text), Some(conn)) = (outcome, self.members[at].conn) {
+                    out.item(conn, Item::Plain(Body::error(code, text, None)));
+                }
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one settled message")]
+    fn settle(
+        &mut self,
+        at: usize,
+        number: u64,
+        id: &MessageId,
+        digest: u64,
+        outcome: Outcome,
+        now: Millis,
+        out: &mut Out,
+    ) {
+        let body = match outcome {
+            Outcome::Delivered => Body::delivered(id),
+            Outcome::NotDelivered(reason, failed) => Body::not_delivered(id, reason, failed),
+            Outcome::Error(code, text) => Body::error(code, text, Some(id)),
+        };
+        let limits = self.limits.clone();
+        let settled = Settled { id: id.clone(), digest, outcome: body.clone(), at: now };
+        self.members[at].open.remove(&number);
+        self.members[at].remember(settled, &limits);
+        self.tell(at, Class::Outcome { number }, body, now, out);
+    }
+
+    /// Messages that nobody confirmed in time.
+    pub(crate) fn expire_messages(&mut self, now: Millis, out: &mut Out) {
+        let life = self.limits.hub_delivery();
+        for at in 0..self.members.len() {
+            let session = self.members[at].session;
+            while let Some((number, entry)) = self.members[at].open.first_key_value() {
+                if entry.accepted_at + life > now {
+                    break;
+                }
+                let mid = Mid { session, number: *number };
+                let targets: Vec<SessionId> = entry.targets.iter().map(|target| target.session).collect();
+                for target in targets {
+                    if let Some(target) = self.member_by_session(target) {
+                        self.members[target].withdraw(mid);
+                    }
+                }
+                self.expire(at, mid.number, now, out);
+            }
+        }
+    }
+
+    fn expire(&mut self, at: usize, number: u64, now: Millis, out: &mut Out) {
+        let Some(entry) = self.members[at].open.get_mut(&number) else {
+            return;
+        };
+        if entry.targets.is_empty() {
+            let (id, digest) = (entry.id.clone(), entry.digest);
+            let outcome = Outcome::NotDelivered(Reason::Expired, Vec::new());
+            return self.settle(at, number, &id, digest, outcome, now, out);
+        }
+        for target in &mut entry.targets {
+            if target.state == TargetState::Pending {
+                target.state = TargetState::Failed(Reason::Expired);
+            }
+        }
+        self.conclude(at, number, now, out);
+    }
+}
