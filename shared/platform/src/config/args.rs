@@ -1,0 +1,218 @@
+//! Every variable: its name, its flag, its default and what it means, in one table.
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// A variable's default: a value that is read like any other, or a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preset {
+    Value(&'static str),
+    Rule(&'static str),
+}
+
+impl Preset {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Value(text) | Self::Rule(text) => text,
+        }
+    }
+}
+
+/// One line of the configuration's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VariableDoc {
+    /// The variable, such as `MAX_FRAME_BYTES`. Its flag is the same in lower case: `--max-frame-bytes`.
+    pub name: &'static str,
+    /// Its default, in words if it is not one value.
+    pub default: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// Whether its value is kept out of messages and logs.
+    pub secret: bool,
+}
+
+pub(super) struct Variable {
+    pub(super) doc: VariableDoc,
+    pub(super) default: Preset,
+}
+
+macro_rules! variables {
+    ($($field:ident $name:literal $kind:ident($default:literal) $visibility:ident $meaning:literal;)*) => {
+        /// The configuration as it was written: flags and variables, not yet understood.
+        ///
+        /// Made for `#[command(flatten)]`. Every flag is its variable in lower case (`--max-frame-bytes`,
+        /// `MAX_FRAME_BYTES`) and wins over it. Nothing is checked by clap, so that
+        /// [`Config::load`](super::Config::load) can report every problem at once. `Debug` shows no value.
+        #[derive(Clone, Debug, Default, clap::Args)]
+        #[command(next_help_heading = "Configuration")]
+        pub struct ConfigArgs {
+            $(
+                #[doc = $meaning]
+                #[arg(
+                    long, env = $name, value_name = "VALUE", hide_env_values = true,
+                    help = concat!($meaning, " [default: ", $default, "]"),
+                )]
+                pub $field: Option<SecretString>,
+            )*
+        }
+
+        pub(super) const VARIABLES: &[Variable] = &[$(Variable {
+            doc: VariableDoc {
+                name: $name,
+                default: Preset::$kind($default).text(),
+                meaning: $meaning,
+                secret: variables!(@secret $visibility),
+            },
+            default: Preset::$kind($default),
+        },)*];
+
+        impl ConfigArgs {
+            fn slot(&mut self, name: &str) -> Option<&mut Option<SecretString>> {
+                match name {
+                    $($name => Some(&mut self.$field),)*
+                    _ => None,
+                }
+            }
+
+            fn value(&self, name: &str) -> Option<&SecretString> {
+                match name {
+                    $($name => self.$field.as_ref(),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+    (@secret shown) => { false };
+    (@secret secret) => { true };
+}
+
+variables! {
+    env "ENV" Value("development") shown
+        "development or production; production refuses weak secrets and wildcard origins, and logs JSON";
+    host "HOST" Rule("127.0.0.1; 0.0.0.0 in the fleet roles") shown
+        "Address to listen on";
+    port "PORT" Value("8080") shown
+        "Port to listen on; 0 takes a free one";
+    admin_port "ADMIN_PORT" Rule("none: they are served on PORT") shown
+        "Port of its own for /metrics, /health and /ready";
+    data_dir "DATA_DIR" Value("./data") shown
+        "Folder of the embedded database and of the generated key";
+    database_url "DATABASE_URL" Rule("embedded: streamz.db in DATA_DIR; required in the fleet roles") secret
+        "postgres://user:password@host/database, with ?sslmode= if wanted; embedded also sqlite:path";
+    database_pool "DATABASE_POOL" Value("25") shown
+        "Database connections of one process";
+    redis_url "REDIS_URL" Rule("embedded: none; required in the fleet roles") secret
+        "Comma list of independent Redis instances, redis:// or rediss://; one is enough, two survive a failure";
+    jwt_secret "JWT_SECRET" Rule("development, embedded: a key generated in DATA_DIR; required otherwise") secret
+        "Secret that signs access tokens, the same in the whole fleet; at least 32 bytes in production";
+    jwt_expiry "JWT_EXPIRY" Value("15m") shown
+        "Life of an access token";
+    jwt_leeway "JWT_LEEWAY" Value("0s") shown
+        "How far the clocks of a fleet may disagree when an access token expires";
+    refresh_expiry "REFRESH_EXPIRY" Value("30d") shown
+        "Life of a refresh token";
+    allowed_origins "ALLOWED_ORIGINS" Rule("the same origin; in development localhost too") shown
+        "Comma list of origins whose pages may use the API, such as https://app.example.org; * for all";
+    trusted_proxies "TRUSTED_PROXIES" Rule("none") shown
+        "Comma list of networks whose X-Forwarded-For is believed, such as 10.0.0.0/8";
+    turn_urls "TURN_URLS" Rule("none") shown
+        "Comma list of STUN and TURN servers for the devices, such as turn:turn.example.org:3478?transport=udp";
+    turn_secret "TURN_SECRET" Rule("none; required with a turn: URL") secret
+        "Secret shared with the TURN servers (coturn's static-auth-secret)";
+    turn_ttl "TURN_TTL" Value("12h") shown
+        "Life of TURN credentials; some servers end a relayed stream that outlives them";
+    rust_log "RUST_LOG" Value("info") shown
+        "What is logged, such as info,streamz_gateway=debug";
+    otel_exporter_otlp_endpoint "OTEL_EXPORTER_OTLP_ENDPOINT" Rule("none") shown
+        "Where traces and metrics are sent by OTLP, such as http://collector:4317";
+    max_frame_bytes "MAX_FRAME_BYTES" Value("64KiB") shown
+        "Largest WebSocket frame that a device may send";
+    messages_per_second "MESSAGES_PER_SECOND" Value("50") shown
+        "Messages per second that a device may send";
+    message_burst "MESSAGE_BURST" Value("200") shown
+        "Messages that a device may send at once after a pause";
+    outbound_queue_bytes "OUTBOUND_QUEUE_BYTES" Value("512KiB") shown
+        "What may wait for a device's socket before it is closed as too slow (4002)";
+    heartbeat_interval "HEARTBEAT_INTERVAL" Value("25s") shown
+        "Time between two pings of the server";
+    heartbeats_missed "HEARTBEATS_MISSED" Value("2") shown
+        "Pings that may go unanswered before a socket is closed (4003)";
+    devices_per_user "DEVICES_PER_USER" Value("32") shown
+        "Devices of one user that may be online at the same time";
+    registered_devices_per_user "REGISTERED_DEVICES_PER_USER" Value("128") shown
+        "Devices that one user may register";
+    resume_window "RESUME_WINDOW" Value("60s") shown
+        "How long a session waits for a device that lost its socket";
+    offline_grace "OFFLINE_GRACE" Value("10s") shown
+        "How long a device that lost its socket is still shown online";
+    ring_timeout "RING_TIMEOUT" Value("30s") shown
+        "How long a stream rings without an answer";
+    delivery_timeout "DELIVERY_TIMEOUT" Value("30s") shown
+        "How long a message may be without an outcome";
+    replay_window_frames "REPLAY_WINDOW_FRAMES" Value("256") shown
+        "Unacknowledged frames that a session keeps for a device's return";
+    replay_window_bytes "REPLAY_WINDOW_BYTES" Value("256KiB") shown
+        "The same in bytes";
+    unsettled_messages "UNSETTLED_MESSAGES" Value("256") shown
+        "Messages of one session that may be without an outcome";
+    unsettled_bytes "UNSETTLED_BYTES" Value("512KiB") shown
+        "The same in bytes";
+    hub_idle "HUB_IDLE" Value("5s") shown
+        "How long a user's hub is quiet before it is put away in its compact form";
+    max_body_bytes "MAX_BODY_BYTES" Value("64KiB") shown
+        "Largest body of an HTTP request";
+    header_timeout "HEADER_TIMEOUT" Value("10s") shown
+        "How long a client may take to send a request's headers";
+    logins_per_minute "LOGINS_PER_MINUTE" Value("5") shown
+        "Sign-ins that may fail per minute, for an account and for an address";
+    password_workers "PASSWORD_WORKERS" Rule("half of the cores, at least 1") shown
+        "Passwords that are checked at the same time";
+    password_queue "PASSWORD_QUEUE" Value("64") shown
+        "Passwords that wait to be checked; more are refused for a moment";
+    stream_retention "STREAM_RETENTION" Value("90d") shown
+        "How long the records of ended streams are kept";
+    token_retention "TOKEN_RETENTION" Value("30d") shown
+        "How long spent refresh tokens are kept, to recognise their reuse";
+    drain_timeout "DRAIN_TIMEOUT" Value("30s") shown
+        "How long a process that was told to end may take to do it in order";
+}
+
+impl ConfigArgs {
+    /// The arguments as if these variables were set and no others; for tests and for embedding.
+    ///
+    /// # Errors
+    /// The first name that is not a variable of Streamz.
+    pub fn from_vars<'a>(
+        vars: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, UnknownVariable> {
+        let mut args = Self::default();
+        for (name, value) in vars {
+            *args.slot(name).ok_or_else(|| UnknownVariable(name.to_owned()))? = Some(value.into());
+        }
+        Ok(args)
+    }
+
+    /// Takes `value` for `name` unless there is one; does nothing for a name that is not ours.
+    pub(super) fn fill(&mut self, name: &str, value: String) {
+        if let Some(slot @ None) = self.slot(name) {
+            *slot = Some(value.into());
+        }
+    }
+
+    /// What was written for `name`, without the blanks around it. An empty value is none: that is what
+    /// `PORT=` in a compose file means.
+    pub(super) fn written(&self, name: &str) -> Option<&str> {
+        let text = self.value(name)?.expose_secret().trim();
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// A name that is not a variable of Streamz.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not a variable of Streamz")]
+pub struct UnknownVariable(pub String);
+
+/// Every variable, in the order of the documentation.
+#[must_use]
+pub fn reference() -> Vec<VariableDoc> {
+    VARIABLES.iter().map(|variable| variable.doc).collect()
+}
