@@ -1,0 +1,115 @@
+//! A Redis server.
+
+use std::sync::OnceLock;
+
+use crate::StartError;
+use crate::programs::folder_of;
+use crate::supervisor::{RunAs, Supervisor};
+
+const PACKAGE: &str = "redis-server";
+
+// It is up when the server on the port says that it is this process: another one may have taken the port.
+const SCRIPT: &str = r#"
+pid=
+while read -r order port; do
+  case $order in
+    start)
+      "$1/redis-server" --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$dir" \
+        --logfile "$dir/server.log" --daemonize no </dev/null &
+      pid=$!
+      tries=0
+      until redis-cli -p "$port" info server </dev/null | grep -q "^process_id:$pid"; do
+        tries=$((tries + 1))
+        if [ $tries -ge 1000 ] || ! kill -0 "$pid"; then break; fi
+        sleep 0.01
+      done
+      redis-cli -p "$port" info server </dev/null | grep -q "^process_id:$pid" ;;
+    stop) kill -CONT "$pid"; kill -KILL "$pid"; wait "$pid"; pid=; true ;;
+    pause) kill -STOP "$pid" ;;
+    resume) kill -CONT "$pid" ;;
+    *) false ;;
+  esac >>"$dir/harness.log" 2>&1
+  echo $?
+done
+if [ -n "$pid" ]; then kill -KILL "$pid"; wait "$pid"; fi
+rm -rf "$dir"
+"#;
+
+/// A private Redis server that keeps nothing on disk; stopped when dropped, or when the process ends in any way.
+pub struct Redis {
+    supervisor: Supervisor,
+    port: u16,
+}
+
+impl Redis {
+    /// Starts a server; takes some 30 ms.
+    ///
+    /// # Errors
+    /// [`StartError`]: Redis is not installed, or does not start.
+    pub fn start() -> Result<Self, StartError> {
+        let bin = folder_of("redis-server", PACKAGE, &[])?;
+        folder_of("redis-cli", PACKAGE, &[])?;
+        let supervisor = Supervisor::start(SCRIPT, &bin, &RunAs::Self_)?;
+        let port = supervisor.start_on_free_port()?;
+        Ok(Self { supervisor, port })
+    }
+
+    /// The server that all tests of this process share. Do not stop or pause it.
+    ///
+    /// # Panics
+    /// If it does not start; the message says what to install.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Redis> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start().unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// The port it listens on, on 127.0.0.1; the same after [`start_again`](Self::start_again).
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills the server; its connections are cut.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn stop(&self) {
+        self.must("stop");
+    }
+
+    /// Starts the stopped server again, on its old port.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_again(&self) {
+        self.must(&format!("start {}", self.port));
+    }
+
+    /// Makes the server silent: its connections stay open, nothing is answered.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn pause(&self) {
+        self.must("pause");
+    }
+
+    /// Ends a [`pause`](Self::pause).
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn resume(&self) {
+        self.must("resume");
+    }
+
+    fn must(&self, order: &str) {
+        self.supervisor
+            .order(order)
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+}
