@@ -1,1 +1,4 @@
-//! HTTP API and WebSocket sessions.
+//! The gateway: HTTP API and WebSocket sessions.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod hubs;
