@@ -33,26 +33,12 @@ fn ufrags(text: &str) -> Vec<Ufrag> {
 
 #[test]
 fn a_frame_is_an_object() {
-    for text in [
-        r#"["ping"]"#,
-        r#" ["ack", {"seq": 1}, null]"#,
-        "5",
-        "null",
-        "true",
-        r#""ping""#,
-    ] {
+    for text in [r#"["ping"]"#, r#" ["ack", {"seq": 1}, null]"#, "5", "null", "true", r#""ping""#] {
         let (code, message) = refused(text);
         assert_eq!(code, ErrorCode::MalformedFrame, "{text}");
         assert!(message.ends_with("this is not an object."), "{message}");
     }
-    for text in [
-        "",
-        " ",
-        "{",
-        "{}x",
-        "\u{feff}{\"type\":\"ping\"}",
-        "{'type':1}",
-    ] {
+    for text in ["", " ", "{", "{}x", "\u{feff}{\"type\":\"ping\"}", "{'type':1}"] {
         assert_eq!(refused(text).0, ErrorCode::MalformedFrame, "{text}");
     }
 }
@@ -127,23 +113,13 @@ fn a_key_said_twice_is_refused() {
 
 #[test]
 fn numbers_out_of_range_are_refused() {
-    for seq in [
-        "-1",
-        "1.5",
-        "1e3",
-        "18446744073709551616",
-        "1e999",
-        "\"1\"",
-        "null",
-    ] {
+    for seq in ["-1", "1.5", "1e3", "18446744073709551616", "1e999", "\"1\"", "null"] {
         let text = format!(r#"{{"type":"ack","payload":{{"seq":{seq}}}}}"#);
         refused(&text);
     }
     for text in [
         r#"{"type":"ice_candidate","payload":{"candidate":"","sdp_mline_index":65536}}"#.to_owned(),
-        format!(
-            r#"{{"type":"stream_stats","payload":{{"stream_id":"{STREAM}","latency_ms":4294967296}}}}"#
-        ),
+        format!(r#"{{"type":"stream_stats","payload":{{"stream_id":"{STREAM}","latency_ms":4294967296}}}}"#),
     ] {
         assert_eq!(refused(&text).0, ErrorCode::InvalidPayload);
     }
@@ -151,13 +127,7 @@ fn numbers_out_of_range_are_refused() {
 
 #[test]
 fn words_are_strings_and_nothing_else() {
-    for start in [
-        r#"{"video":null}"#,
-        "5",
-        "null",
-        "[\"video\"]",
-        r#""Video""#,
-    ] {
+    for start in [r#"{"video":null}"#, "5", "null", "[\"video\"]", r#""Video""#] {
         let text = format!(r#"{{"type":"stream_start","payload":{{"stream_type":{start}}}}}"#);
         let (code, message) = refused(&text);
         assert_eq!(code, ErrorCode::InvalidPayload);
@@ -180,9 +150,7 @@ fn half_a_surrogate_pair_is_not_relayed() {
         for text in [
             format!(r#"{{"type":"sdp_offer","payload":{{"sdp":"{half}"}}}}"#),
             format!(r#"{{"type":"ice_candidate","payload":{{"candidate":"{half}"}}}}"#),
-            format!(
-                r#"{{"type":"ice_candidate","payload":{{"candidate":"","sdp_mid":"{half}"}}}}"#
-            ),
+            format!(r#"{{"type":"ice_candidate","payload":{{"candidate":"","sdp_mid":"{half}"}}}}"#),
         ] {
             assert_eq!(refused(&text).0, ErrorCode::InvalidPayload, "{text}");
         }
@@ -205,19 +173,11 @@ fn a_refusal_never_repeats_the_clients_words() {
         // Words that look like the parser's own.
         format!(r#"{{"type":"ack","payload":{{"seq":"expected {secret} at line "}}}}"#),
         format!(r#"{{"type":"ack","payload":{{"seq":", expected {secret}"}}}}"#),
-        format!(
-            r#"{{"type":"ack","payload":{{"seq":"x, expected {secret} at line 1 column 2"}}}}"#
-        ),
+        format!(r#"{{"type":"ack","payload":{{"seq":"x, expected {secret} at line 1 column 2"}}}}"#),
         format!(r#"{{"type":"ack","payload":{{"missing field `{secret}`":1}}}}"#),
-        format!(
-            r#"{{"type":"stream_start","payload":{{"stream_type":"missing field `{secret}`"}}}}"#
-        ),
-        format!(
-            r#"{{"type":"stream_start","payload":{{"stream_type":"expected {secret} at line "}}}}"#
-        ),
-        format!(
-            r#"{{"type":"stream_accept","payload":{{"stream_id":"expected {secret} at line "}}}}"#
-        ),
+        format!(r#"{{"type":"stream_start","payload":{{"stream_type":"missing field `{secret}`"}}}}"#),
+        format!(r#"{{"type":"stream_start","payload":{{"stream_type":"expected {secret} at line "}}}}"#),
+        format!(r#"{{"type":"stream_accept","payload":{{"stream_id":"expected {secret} at line "}}}}"#),
         format!(r#"{{"type":"auth","payload":{{"token":["{secret}"]}}}}"#),
         format!(r#"{{"type":"auth","payload":"{secret}"}}"#),
         format!(r#"{{"type":"{secret}"}}"#),
@@ -244,12 +204,10 @@ fn secrets_are_not_shown_by_debug() {
 
 #[test]
 fn a_fragment_is_the_same_however_json_spells_it() {
-    let candidate = |rest: &str| {
-        format!(r#"{{"type":"ice_candidate","payload":{{"stream_id":"{STREAM}",{rest}}}}}"#)
-    };
-    let offer = |sdp: &str| {
-        format!(r#"{{"type":"sdp_offer","payload":{{"stream_id":"{STREAM}","sdp":"{sdp}"}}}}"#)
-    };
+    let candidate =
+        |rest: &str| format!(r#"{{"type":"ice_candidate","payload":{{"stream_id":"{STREAM}",{rest}}}}}"#);
+    let offer =
+        |sdp: &str| format!(r#"{{"type":"sdp_offer","payload":{{"stream_id":"{STREAM}","sdp":"{sdp}"}}}}"#);
     let expected = vec![Ufrag::of("a+/B")];
     for text in [
         candidate(r#""candidate":"x","username_fragment":"a+/B""#),
@@ -272,10 +230,7 @@ fn a_fragment_is_the_same_however_json_spells_it() {
     ] {
         assert_eq!(ufrags(&empty), expected);
     }
-    assert_eq!(
-        ufrags(&candidate(r#""candidate":"","username_fragment":"""#)),
-        []
-    );
+    assert_eq!(ufrags(&candidate(r#""candidate":"","username_fragment":"""#)), []);
     // Outside a stream nobody asks.
     let text = r#"{"type":"sdp_offer","payload":{"sdp":"a=ice-ufrag:abcd"}}"#;
     assert_eq!(ufrags(text), []);
@@ -301,18 +256,13 @@ fn a_device_cannot_speak_for_the_server() {
 #[test]
 fn free_words_have_a_length() {
     let decline = |reason: &str| {
-        format!(
-            r#"{{"type":"stream_decline","payload":{{"stream_id":"{STREAM}","reason":"{reason}"}}}}"#
-        )
+        format!(r#"{{"type":"stream_decline","payload":{{"stream_id":"{STREAM}","reason":"{reason}"}}}}"#)
     };
     assert!(ClientFrame::decode(&decline(&"é".repeat(32))).is_ok());
     refused(&decline(&"é".repeat(33)));
     refused(&decline(r"a\u0000"));
     assert_eq!(
         relay(&decline("")),
-        Draft::Whole(Command::StreamDecline {
-            stream: STREAM.parse().unwrap(),
-            reason: None
-        })
+        Draft::Whole(Command::StreamDecline { stream: STREAM.parse().unwrap(), reason: None })
     );
 }

@@ -22,16 +22,12 @@ fn write(kind: &str, fields: &[(&str, Value)], id: Option<&MessageId>, spread: b
         fields.reverse();
         fields.push(("not_for_us", json!([{"deep": [1e300]}])));
     }
-    let fields: Vec<String> = fields
-        .iter()
-        .map(|(name, value)| format!("{gap}{}{gap}:{gap}{value}{gap}", json!(name)))
-        .collect();
+    let fields: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{gap}{}{gap}:{gap}{value}{gap}", json!(name))).collect();
     let payload = format!("{{{}}}", fields.join(","));
     let (kind, id) = (json!(kind), json!(id));
     if spread {
-        format!(
-            "{gap}{{{gap}\"id\":{id},\"x\":null,\"payload\"{gap}:{gap}{payload},\"type\":{kind}}}{gap}"
-        )
+        format!("{gap}{{{gap}\"id\":{id},\"x\":null,\"payload\"{gap}:{gap}{payload},\"type\":{kind}}}{gap}")
     } else {
         format!("{{\"type\":{kind},\"payload\":{payload},\"id\":{id}}}")
     }
@@ -199,8 +195,6 @@ fn a_draft_keeps_only_what_it_read() {
     let ClientMessage::Command { command, .. } = ClientFrame::decode(text).unwrap().message else {
         panic!("an offer is a command");
     };
-    let Draft::Relay { fields, .. } = command else {
-        panic!("an offer is relayed")
-    };
+    let Draft::Relay { fields, .. } = command else { panic!("an offer is relayed") };
     assert_eq!(fields, r#""sdp":"v=0""#);
 }

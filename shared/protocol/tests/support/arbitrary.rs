@@ -9,21 +9,14 @@ use streamz_protocol::objects::{
     ConnectionType, Device, DeviceRef, IceServer, Stream, StreamState, StreamType,
 };
 use streamz_protocol::server::{Failed, SdpPayload, ServerMessage, Welcome};
-use streamz_protocol::{
-    DeviceId, ErrorCode, MessageId, Mid, Millis, Reason, SessionId, StreamId, UserId,
-};
+use streamz_protocol::{DeviceId, ErrorCode, MessageId, Mid, Millis, Reason, SessionId, StreamId, UserId};
 use uuid::Uuid;
 
 /// The last millisecond that RFC 3339 can write.
 const YEAR_9999: u64 = 253_402_300_799_999;
 
-const STREAM_TYPES: [StreamType; 5] = [
-    StreamType::Video,
-    StreamType::Audio,
-    StreamType::Both,
-    StreamType::Screen,
-    StreamType::Data,
-];
+const STREAM_TYPES: [StreamType; 5] =
+    [StreamType::Video, StreamType::Audio, StreamType::Both, StreamType::Screen, StreamType::Data];
 const PATHS: [ConnectionType; 2] = [ConnectionType::P2p, ConnectionType::Relay];
 
 /// Any text, and text that is likely to break out of its quotes.
@@ -32,13 +25,8 @@ pub(crate) fn text() -> impl Strategy<Value = String> {
         any::<String>(),
         vec(any::<char>(), 0..40).prop_map(String::from_iter),
         // What is most likely to break a string out of its quotes.
-        vec(
-            prop::sample::select(vec![
-                '"', '\\', '{', '}', ',', 'u', '\u{0}', '\u{2028}', '😀'
-            ]),
-            0..20
-        )
-        .prop_map(String::from_iter),
+        vec(prop::sample::select(vec!['"', '\\', '{', '}', ',', 'u', '\u{0}', '\u{2028}', '😀']), 0..20)
+            .prop_map(String::from_iter),
     ]
 }
 
@@ -64,10 +52,7 @@ fn stream_id() -> impl Strategy<Value = StreamId> {
 
 /// What a relayed frame is known by.
 pub(crate) fn mid() -> impl Strategy<Value = Mid> {
-    (uuid(), any::<u64>()).prop_map(|(session, number)| Mid {
-        session: SessionId(session),
-        number,
-    })
+    (uuid(), any::<u64>()).prop_map(|(session, number)| Mid { session: SessionId(session), number })
 }
 
 fn time() -> impl Strategy<Value = Millis> {
@@ -75,22 +60,18 @@ fn time() -> impl Strategy<Value = Millis> {
 }
 
 fn device() -> impl Strategy<Value = Device> {
-    (
-        (uuid(), uuid(), device_id(), text(), text()),
-        (any::<bool>(), option::of(time()), time()),
+    ((uuid(), uuid(), device_id(), text(), text()), (any::<bool>(), option::of(time()), time())).prop_map(
+        |((id, user, device_id, name, kind), (is_online, last_seen, created_at))| Device {
+            id,
+            user_id: UserId(user),
+            device_id,
+            device_name: name.into(),
+            device_type: kind.into(),
+            is_online,
+            last_seen,
+            created_at,
+        },
     )
-        .prop_map(
-            |((id, user, device_id, name, kind), (is_online, last_seen, created_at))| Device {
-                id,
-                user_id: UserId(user),
-                device_id,
-                device_name: name.into(),
-                device_type: kind.into(),
-                is_online,
-                last_seen,
-                created_at,
-            },
-        )
 }
 
 fn device_ref() -> impl Strategy<Value = DeviceRef> {
@@ -103,25 +84,14 @@ fn device_ref() -> impl Strategy<Value = DeviceRef> {
 
 fn stream() -> impl Strategy<Value = Stream> {
     (
-        (
-            stream_id(),
-            uuid(),
-            option::of(uuid()),
-            option::of(uuid()),
-            time(),
-            option::of(time()),
-        ),
+        (stream_id(), uuid(), option::of(uuid()), option::of(uuid()), time(), option::of(time())),
         (
             prop::sample::select(&STREAM_TYPES),
             option::of(prop::sample::select(&PATHS)),
             option::of(text()),
             option::of(any::<u32>()),
         ),
-        (
-            option::of(device_ref()),
-            option::of(device_ref()),
-            any::<bool>(),
-        ),
+        (option::of(device_ref()), option::of(device_ref()), any::<bool>()),
         (device_id(), vec(device_id(), 0..4)),
     )
         .prop_map(|(ids, figures, devices, (from_device_id, to))| Stream {
@@ -137,35 +107,21 @@ fn stream() -> impl Strategy<Value = Stream> {
             latency_ms: figures.3,
             source_device: devices.0,
             target_device: devices.1,
-            state: if devices.2 {
-                StreamState::Active
-            } else {
-                StreamState::Ringing
-            },
+            state: if devices.2 { StreamState::Active } else { StreamState::Ringing },
             from_device_id,
             to,
         })
 }
 
 fn ice_server() -> impl Strategy<Value = IceServer> {
-    (vec(text(), 0..3), option::of(text()), option::of(text())).prop_map(
-        |(urls, username, credential)| IceServer {
-            urls,
-            username,
-            credential,
-        },
-    )
+    (vec(text(), 0..3), option::of(text()), option::of(text()))
+        .prop_map(|(urls, username, credential)| IceServer { urls, username, credential })
 }
 
 fn welcome() -> impl Strategy<Value = ServerMessage> {
     (
         (uuid(), any::<bool>(), any::<u64>(), any::<u64>()),
-        (
-            device(),
-            vec(device(), 0..4),
-            vec(stream(), 0..3),
-            vec(ice_server(), 0..3),
-        ),
+        (device(), vec(device(), 0..4), vec(stream(), 0..3), vec(ice_server(), 0..3)),
     )
         .prop_map(|(session, (device, devices, streams, ice_servers))| {
             ServerMessage::Welcome(Box::new(Welcome {
@@ -182,76 +138,36 @@ fn welcome() -> impl Strategy<Value = ServerMessage> {
 }
 
 fn stream_message() -> impl Strategy<Value = ServerMessage> {
-    let start = (
-        stream_id(),
-        device_id(),
-        prop::sample::select(&STREAM_TYPES),
-        device_id(),
-    );
+    let start = (stream_id(), device_id(), prop::sample::select(&STREAM_TYPES), device_id());
     prop_oneof![
-        (
-            stream_id(),
-            vec(device_id(), 0..4),
-            option::of(message_id())
-        )
-            .prop_map(|(stream_id, to, id)| ServerMessage::StreamRinging {
-                stream_id,
-                to,
-                id
-            }),
-        start.prop_map(
-            |(stream_id, from_device_id, stream_type, source_device_id)| {
-                ServerMessage::StreamStart {
-                    stream_id,
-                    from_device_id,
-                    stream_type,
-                    source_device_id,
-                }
-            }
-        ),
-        (stream_id(), device_id()).prop_map(|(stream_id, from_device_id)| {
-            ServerMessage::StreamAccept {
-                stream_id,
-                from_device_id,
-            }
+        (stream_id(), vec(device_id(), 0..4), option::of(message_id()))
+            .prop_map(|(stream_id, to, id)| ServerMessage::StreamRinging { stream_id, to, id }),
+        start.prop_map(|(stream_id, from_device_id, stream_type, source_device_id)| {
+            ServerMessage::StreamStart { stream_id, from_device_id, stream_type, source_device_id }
         }),
-        (stream_id(), device_id(), option::of(text())).prop_map(
-            |(stream_id, from_device_id, reason)| ServerMessage::StreamDecline {
-                stream_id,
-                from_device_id,
-                reason
-            }
-        ),
-        (stream_id(), option::of(device_id()), text()).prop_map(
-            |(stream_id, from_device_id, reason)| ServerMessage::StreamEnd {
-                stream_id,
-                from_device_id,
-                reason
-            }
-        ),
+        (stream_id(), device_id()).prop_map(|(stream_id, from_device_id)| {
+            ServerMessage::StreamAccept { stream_id, from_device_id }
+        }),
+        (stream_id(), device_id(), option::of(text())).prop_map(|(stream_id, from_device_id, reason)| {
+            ServerMessage::StreamDecline { stream_id, from_device_id, reason }
+        }),
+        (stream_id(), option::of(device_id()), text()).prop_map(|(stream_id, from_device_id, reason)| {
+            ServerMessage::StreamEnd { stream_id, from_device_id, reason }
+        }),
     ]
 }
 
 fn relayed() -> impl Strategy<Value = ServerMessage> {
     let sdp = || {
-        (device_id(), option::of(stream_id()), text()).prop_map(
-            |(from_device_id, stream_id, sdp)| SdpPayload {
-                from_device_id,
-                stream_id,
-                sdp,
-            },
-        )
+        (device_id(), option::of(stream_id()), text())
+            .prop_map(|(from_device_id, stream_id, sdp)| SdpPayload { from_device_id, stream_id, sdp })
     };
     prop_oneof![
         sdp().prop_map(ServerMessage::SdpOffer),
         sdp().prop_map(ServerMessage::SdpAnswer),
         (
             (device_id(), option::of(stream_id()), text()),
-            (
-                option::of(any::<u16>()),
-                option::of(text()),
-                option::of(text())
-            ),
+            (option::of(any::<u16>()), option::of(text()), option::of(text())),
         )
             .prop_map(|((from_device_id, stream_id, candidate), media)| {
                 ServerMessage::IceCandidate {
@@ -275,35 +191,19 @@ pub(crate) fn server_message() -> impl Strategy<Value = ServerMessage> {
         stream_message(),
         relayed(),
         (device_id(), text(), text()).prop_map(|(device_id, device_name, device_type)| {
-            ServerMessage::DeviceOnline {
-                device_id,
-                device_name,
-                device_type,
-            }
+            ServerMessage::DeviceOnline { device_id, device_name, device_type }
         }),
         device_id().prop_map(|device_id| ServerMessage::DeviceOffline { device_id }),
         device().prop_map(|device| ServerMessage::DeviceUpdated(Box::new(device))),
         device_id().prop_map(|device_id| ServerMessage::DeviceRemoved { device_id }),
         message_id().prop_map(|id| ServerMessage::Delivered { id }),
-        (
-            message_id(),
-            prop::sample::select(Reason::ALL),
-            vec(failed, 0..3)
-        )
-            .prop_map(|(id, reason, failed)| ServerMessage::NotDelivered {
-                id,
-                reason,
-                failed
-            }),
+        (message_id(), prop::sample::select(Reason::ALL), vec(failed, 0..3))
+            .prop_map(|(id, reason, failed)| ServerMessage::NotDelivered { id, reason, failed }),
         vec(ice_server(), 0..3).prop_map(|ice_servers| ServerMessage::IceServers { ice_servers }),
         any::<u64>().prop_map(|expires_in| ServerMessage::TokenExpiring { expires_in }),
         any::<u64>().prop_map(|after_ms| ServerMessage::Reconnect { after_ms }),
         Just(ServerMessage::Pong {}),
-        (
-            prop::sample::select(ErrorCode::ALL),
-            text(),
-            option::of(message_id())
-        )
+        (prop::sample::select(ErrorCode::ALL), text(), option::of(message_id()))
             .prop_map(|(code, message, id)| ServerMessage::Error { code, message, id }),
     ]
 }
@@ -317,19 +217,11 @@ pub(crate) fn payload() -> impl Strategy<Value = (&'static str, Vec<(&'static st
     prop_oneof![
         (kinds, to(), option::of(stream_id()), text()).prop_map(|(kind, to, stream, sdp)| (
             kind,
-            vec![
-                ("to_device_id", json!(to)),
-                ("stream_id", json!(stream)),
-                ("sdp", json!(sdp))
-            ]
+            vec![("to_device_id", json!(to)), ("stream_id", json!(stream)), ("sdp", json!(sdp))]
         )),
         (
             (to(), option::of(stream_id()), text()),
-            (
-                option::of(any::<u16>()),
-                option::of(text()),
-                option::of(text())
-            )
+            (option::of(any::<u16>()), option::of(text()), option::of(text()))
         )
             .prop_map(|((to, stream, candidate), (index, mid, fragment))| (
                 "ice_candidate",
@@ -354,13 +246,8 @@ pub(crate) fn payload() -> impl Strategy<Value = (&'static str, Vec<(&'static st
             kind,
             vec![("stream_id", json!(stream)), ("reason", json!(reason))]
         )),
-        (
-            stream_id(),
-            option::of(prop::sample::select(&PATHS)),
-            word(),
-            option::of(any::<u32>())
-        )
-            .prop_map(|(stream, path, quality, latency)| (
+        (stream_id(), option::of(prop::sample::select(&PATHS)), word(), option::of(any::<u32>())).prop_map(
+            |(stream, path, quality, latency)| (
                 "stream_stats",
                 vec![
                     ("stream_id", json!(stream)),
@@ -368,7 +255,8 @@ pub(crate) fn payload() -> impl Strategy<Value = (&'static str, Vec<(&'static st
                     ("quality", json!(quality)),
                     ("latency_ms", json!(latency)),
                 ]
-            )),
+            )
+        ),
         any::<u64>().prop_map(|seq| ("ack", vec![("seq", json!(seq))])),
         Just(("ping", vec![])),
         text().prop_map(|token| ("auth", vec![("token", json!(token))])),
@@ -376,8 +264,5 @@ pub(crate) fn payload() -> impl Strategy<Value = (&'static str, Vec<(&'static st
 }
 
 fn short(text: &str) -> String {
-    text.replace(char::is_control, "")
-        .chars()
-        .take(WORD_MAX_CHARS)
-        .collect()
+    text.replace(char::is_control, "").chars().take(WORD_MAX_CHARS).collect()
 }

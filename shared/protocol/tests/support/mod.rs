@@ -3,9 +3,7 @@
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use streamz_protocol::client::{
-    ClientFrame, ClientMessage, Command, Draft, RelayKind, WORD_MAX_CHARS,
-};
+use streamz_protocol::client::{ClientFrame, ClientMessage, Command, Draft, RelayKind, WORD_MAX_CHARS};
 use streamz_protocol::server::{Body, ServerFrame, ServerMessage};
 use streamz_protocol::{DeviceId, Mid, SessionId};
 use uuid::Uuid;
@@ -40,14 +38,8 @@ pub(crate) fn check_client_text(text: &str) {
 /// # Panics
 /// If the frame says anything that the server did not mean it to say.
 pub(crate) fn check_relay(draft: Draft, from: &DeviceId) {
-    let mid = Mid {
-        session: SessionId(Uuid::from_u128(7)),
-        number: 42,
-    };
-    let Command::Relay {
-        kind, stream, body, ..
-    } = draft.finish(from, mid)
-    else {
+    let mid = Mid { session: SessionId(Uuid::from_u128(7)), number: 42 };
+    let Command::Relay { kind, stream, body, .. } = draft.finish(from, mid) else {
         return;
     };
     let text = body.render(Some(9));
@@ -71,17 +63,11 @@ pub(crate) fn check_relay(draft: Draft, from: &DeviceId) {
     let frame: ServerFrame = serde_json::from_str(&text).expect("clients can read what is relayed");
     assert_eq!((frame.seq, frame.mid, frame.id), (Some(9), Some(mid), None));
     let (sender, of) = match &frame.message {
-        ServerMessage::SdpOffer(sdp) if kind == RelayKind::SdpOffer => {
-            (&sdp.from_device_id, sdp.stream_id)
+        ServerMessage::SdpOffer(sdp) if kind == RelayKind::SdpOffer => (&sdp.from_device_id, sdp.stream_id),
+        ServerMessage::SdpAnswer(sdp) if kind == RelayKind::SdpAnswer => (&sdp.from_device_id, sdp.stream_id),
+        ServerMessage::IceCandidate { from_device_id, stream_id, .. } if kind == RelayKind::IceCandidate => {
+            (from_device_id, *stream_id)
         }
-        ServerMessage::SdpAnswer(sdp) if kind == RelayKind::SdpAnswer => {
-            (&sdp.from_device_id, sdp.stream_id)
-        }
-        ServerMessage::IceCandidate {
-            from_device_id,
-            stream_id,
-            ..
-        } if kind == RelayKind::IceCandidate => (from_device_id, *stream_id),
         other => panic!("{kind:?} became {other:?}"),
     };
     assert_eq!((sender, of), (from, stream));
@@ -138,36 +124,18 @@ impl<'de> Deserialize<'de> for Object<'de> {
 
 /// The sentences of a refusal are a closed set: nothing of the client's text can be among them.
 fn is_our_own_sentence(message: &str) -> bool {
-    const FRAME: &str =
-        "A frame is JSON text: {\"type\": string, \"payload\": object, \"id\"?: string}; ";
+    const FRAME: &str = "A frame is JSON text: {\"type\": string, \"payload\": object, \"id\"?: string}; ";
     const UNKNOWN_TYPE: &str = "A device sends stream_start, stream_accept, stream_decline, stream_end, stream_stats, \
          sdp_offer, sdp_answer, ice_candidate, ack, ping or auth.";
-    const FIELDS: [&str; 7] = [
-        "type",
-        "sdp",
-        "candidate",
-        "stream_id",
-        "stream_type",
-        "seq",
-        "token",
-    ];
-    const TYPES: [&str; 6] = [
-        "a string",
-        "u64",
-        "u32",
-        "u16",
-        "a UUID string",
-        "a formatted UUID string",
-    ];
+    const FIELDS: [&str; 7] = ["type", "sdp", "candidate", "stream_id", "stream_type", "seq", "token"];
+    const TYPES: [&str; 6] = ["a string", "u64", "u32", "u16", "a UUID string", "a formatted UUID string"];
     if let Some(what) = message
         .strip_prefix(FRAME)
         .or_else(|| message.strip_prefix("payload: "))
         .and_then(|rest| rest.strip_suffix('.'))
     {
         let word = |name: &str| {
-            format!(
-                "{name} must have at most {WORD_MAX_CHARS} characters and no control characters"
-            )
+            format!("{name} must have at most {WORD_MAX_CHARS} characters and no control characters")
         };
         return [
             "this is not valid JSON",
@@ -181,12 +149,8 @@ fn is_our_own_sentence(message: &str) -> bool {
         .contains(&what)
             || what == word("reason")
             || what == word("quality")
-            || FIELDS
-                .iter()
-                .any(|field| what == format!("missing field `{field}`"))
-            || TYPES
-                .iter()
-                .any(|kind| what == format!("a field has the wrong type, expected {kind}"));
+            || FIELDS.iter().any(|field| what == format!("missing field `{field}`"))
+            || TYPES.iter().any(|kind| what == format!("a field has the wrong type, expected {kind}"));
     }
     message == "payload must be an object."
         || message == "id must be a string of 1 to 128 bytes."
