@@ -1,0 +1,386 @@
+//! The phases of a connection, and the dispatch of inputs.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use streamz_protocol::bus::{
+    Attach, Attached, Detach, Down, Frame, Heard, LiveStream, Message, Open, OpenMessage, Over, Replica,
+    Settled, Up,
+};
+use streamz_protocol::objects::{Device, IceServer};
+use streamz_protocol::server::{Body, ServerMessage, Welcome};
+use streamz_protocol::{CloseCode, ConnId, DeviceId, Limits, MessageId, Millis, SessionId, UserId};
+use uuid::Uuid;
+
+use crate::effect::{Context, Effect, Facts, Input, Outgoing};
+
+/// How often a message is handed to a new hub before it is given up: it may be what the hubs die of.
+const HAND_OVERS_MAX: u8 = 3;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The hub was asked for a session.
+    Attaching,
+    /// The session is there and so is the socket.
+    Live,
+    /// The socket is gone; the session waits for its device.
+    Away {
+        /// Since when.
+        since: Millis,
+        /// How it went.
+        how: Detach,
+    },
+    /// The hub let go of it.
+    Over,
+}
+
+/// One connection's session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub(crate) conn: ConnId,
+    pub(crate) user: UserId,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) attach: Box<Attach>,
+    pub(crate) phase: Phase,
+    pub(crate) copy: Option<Box<Copy>>,
+    pub(crate) token_expires: Millis,
+    pub(crate) token_announced: bool,
+    /// The `id` of the `auth` that is being checked.
+    pub(crate) auth_id: Option<MessageId>,
+    pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) ice_renew_at: Option<Millis>,
+    pub(crate) next_ping: Millis,
+    pub(crate) missed_pings: u32,
+    pub(crate) strikes: u32,
+    /// Bytes that were sent and not yet taken by the socket.
+    pub(crate) queued: usize,
+}
+
+/// What the hub knows of the session, as far as it came through here.
+#[derive(Clone, Debug)]
+pub(crate) struct Copy {
+    pub(crate) session: SessionId,
+    pub(crate) generation: u64,
+    pub(crate) device: Device,
+    pub(crate) acked: u64,
+    pub(crate) last_seq: u64,
+    pub(crate) window: VecDeque<Frame>,
+    pub(crate) window_bytes: usize,
+    pub(crate) lossy: bool,
+    pub(crate) floor: u64,
+    pub(crate) next_number: u64,
+    pub(crate) open: VecDeque<OpenEntry>,
+    pub(crate) open_bytes: usize,
+    pub(crate) settled: VecDeque<Settled>,
+    pub(crate) heard: Vec<Heard>,
+    pub(crate) view: Vec<DeviceId>,
+    pub(crate) live: Vec<LiveStream>,
+    pub(crate) over: VecDeque<Over>,
+}
+
+/// A message without an outcome.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenEntry {
+    pub(crate) known: Open,
+    /// Its content; absent until the device has sent it on this connection.
+    pub(crate) message: Option<Box<Message>>,
+    pub(crate) hand_overs: u8,
+}
+
+impl OpenEntry {
+    pub(crate) fn weight(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.command.weight())
+    }
+}
+
+impl Session {
+    /// A connection that asks for its session.
+    #[must_use]
+    pub fn open(facts: Facts, now: Millis) -> (Self, Vec<Effect>) {
+        let attach = Up::Attach(facts.conn, Box::new(facts.attach.clone()));
+        let session = Self {
+            conn: facts.conn,
+            user: facts.user,
+            next_ping: now + facts.limits.heartbeat,
+            limits: facts.limits,
+            attach: Box::new(facts.attach),
+            phase: Phase::Attaching,
+            copy: None,
+            token_expires: facts.token_expires,
+            token_announced: false,
+            auth_id: None,
+            ice_servers: facts.ice_servers,
+            ice_renew_at: facts.ice_renew_at,
+            missed_pings: 0,
+            strikes: 0,
+            queued: 0,
+        };
+        (session, vec![Effect::Up(attach)])
+    }
+
+    /// Where it stands. Text frames are welcome in [`Phase::Live`] only.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// The session's name, once the hub has given it.
+    #[must_use]
+    pub fn id(&self) -> Option<SessionId> {
+        self.copy.as_ref().map(|copy| copy.session)
+    }
+
+    /// The sign-in that it came with.
+    #[must_use]
+    pub fn family(&self) -> Uuid {
+        self.attach.family
+    }
+
+    /// Takes one input and returns what is to be done, in order.
+    #[must_use]
+    pub fn handle(&mut self, input: Input<'_>, cx: &mut Context<'_>) -> Vec<Effect> {
+        let mut out = Vec::new();
+        if self.phase == Phase::Over {
+            return out;
+        }
+        match input {
+            Input::Text(text) if self.phase == Phase::Live => {
+                self.missed_pings = 0;
+                self.text(text, cx, &mut out);
+            }
+            Input::Text(_) => {}
+            Input::Violation(what) => self.violation(what, cx.now, &mut out),
+            Input::Alive => self.missed_pings = 0,
+            Input::Down(down) => self.down(down, cx.now, &mut out),
+            Input::Roll { epoch } => self.roll(epoch, cx.now, &mut out),
+            Input::HubFull { number } => self.hub_full(number, &mut out),
+            Input::Written { bytes, seq } => self.written(bytes, seq, &mut out),
+            Input::SocketGone { clean } => {
+                let how = if clean { Detach::Clean } else { Detach::Lost };
+                self.lose_socket(how, cx.now, &mut out);
+            }
+            Input::TokenChecked(facts) => self.token_checked(facts, cx.now, &mut out),
+            Input::IceServers { servers, renew_at } => {
+                self.ice_renew_at = renew_at;
+                self.say(&ServerMessage::IceServers { ice_servers: servers }, &mut out);
+            }
+            Input::Drain { after_ms } => self.say(&ServerMessage::Reconnect { after_ms }, &mut out),
+            Input::Close(code) => self.close(code, Detach::Lost, cx.now, &mut out),
+            Input::Tick => self.tick(cx.now, &mut out),
+        }
+        out
+    }
+
+    fn down(&mut self, down: Down, now: Millis, out: &mut Vec<Effect>) {
+        match down {
+            Down::Attached(attached) => self.attached(*attached, out),
+            Down::Refused(code) => {
+                out.push(Effect::Close(code));
+                self.end(out);
+            }
+            Down::Batch(items) => {
+                for item in items {
+                    self.item(item, now, out);
+                }
+            }
+            Down::Close(code) => {
+                if self.phase == Phase::Live || self.phase == Phase::Attaching {
+                    out.push(Effect::Close(code));
+                }
+                self.end(out);
+            }
+            Down::Forget => self.end(out),
+        }
+    }
+
+    fn attached(&mut self, attached: Attached, out: &mut Vec<Effect>) {
+        if self.phase != Phase::Attaching {
+            return;
+        }
+        let welcome = ServerMessage::Welcome(Box::new(Welcome {
+            session_id: attached.session,
+            resumed: attached.resumed,
+            heartbeat_interval_ms: millis(self.limits.heartbeat),
+            resume_window_ms: if self.attach.caps.acks { millis(self.limits.resume_window) } else { 0 },
+            device: attached.device.clone(),
+            devices: attached.devices.clone(),
+            streams: attached.streams,
+            ice_servers: std::mem::take(&mut self.ice_servers),
+        }));
+        let open = attached
+            .open
+            .into_iter()
+            .map(|known| OpenEntry { known, message: None, hand_overs: 0 })
+            .collect();
+        let view = attached.devices.into_iter().filter(|device| device.is_online);
+        self.copy = Some(Box::new(Copy {
+            session: attached.session,
+            generation: attached.generation,
+            device: attached.device,
+            acked: attached.acked,
+            last_seq: attached.last_seq,
+            window: attached.replay.iter().cloned().collect(),
+            window_bytes: attached.replay.iter().map(|frame| frame.body.len()).sum(),
+            lossy: attached.lossy,
+            floor: attached.floor,
+            next_number: attached.next_number,
+            open,
+            open_bytes: 0,
+            settled: attached.settled.into(),
+            heard: attached.heard,
+            view: view.map(|device| device.device_id).collect(),
+            live: attached.live,
+            over: VecDeque::new(),
+        }));
+        self.phase = Phase::Live;
+        self.say(&welcome, out);
+        for frame in attached.replay {
+            self.send(Outgoing { seq: Some(frame.seq), body: frame.body }, out);
+        }
+    }
+
+    /// A new hub asks: everything that this side knows goes up, as one.
+    fn roll(&mut self, epoch: u64, now: Millis, out: &mut Vec<Effect>) {
+        let limits = self.limits.clone();
+        let Some(copy) = &mut self.copy else {
+            // The question went to the hub that died: the new one need not wait for this connection, only serve it.
+            out.push(Effect::Up(Up::Gone(self.conn)));
+            out.push(Effect::Up(Up::Attach(self.conn, self.attach.clone())));
+            return;
+        };
+        let mut given_up = Vec::new();
+        copy.open.retain_mut(|entry| {
+            entry.hand_overs += 1;
+            let keep = entry.hand_overs <= HAND_OVERS_MAX;
+            if !keep {
+                given_up.push(entry.known.clone());
+            }
+            keep
+        });
+        copy.open_bytes = copy.open.iter().map(OpenEntry::weight).sum();
+        let mut lost = Vec::new();
+        for known in given_up {
+            let body = Body::not_delivered(&known.id, streamz_protocol::Reason::Expired, Vec::new());
+            copy.remember(known.id, known.digest, body.clone(), now, &limits);
+            lost.push(body);
+        }
+        let away = match self.phase {
+            Phase::Away { since, how } => Some((since, how)),
+            _ => None,
+        };
+        let replica = copy.replica(self.attach.family, self.attach.caps, away);
+        out.push(Effect::Up(Up::Announce { conn: self.conn, epoch, replica: Box::new(replica) }));
+        for body in lost {
+            self.send(Outgoing { seq: None, body }, out);
+        }
+    }
+
+    /// Closes the socket from here.
+    pub(crate) fn close(&mut self, code: CloseCode, how: Detach, now: Millis, out: &mut Vec<Effect>) {
+        match self.phase {
+            Phase::Live => {
+                out.push(Effect::Close(code));
+                self.lose_socket(how, now, out);
+            }
+            Phase::Attaching => {
+                out.push(Effect::Close(code));
+                self.end(out);
+            }
+            Phase::Away { .. } | Phase::Over => {}
+        }
+    }
+
+    pub(crate) fn lose_socket(&mut self, how: Detach, now: Millis, out: &mut Vec<Effect>) {
+        self.queued = 0;
+        match self.phase {
+            Phase::Live => {
+                out.push(Effect::Up(Up::Detach(self.conn, how)));
+                if self.attach.caps.acks {
+                    self.phase = Phase::Away { since: now, how };
+                } else {
+                    self.end(out);
+                }
+            }
+            Phase::Attaching => self.end(out),
+            Phase::Away { .. } | Phase::Over => {}
+        }
+    }
+
+    pub(crate) fn end(&mut self, out: &mut Vec<Effect>) {
+        self.phase = Phase::Over;
+        self.copy = None;
+        out.push(Effect::Up(Up::Gone(self.conn)));
+        out.push(Effect::End);
+    }
+
+    /// Sends a frame that has no place in the session.
+    pub(crate) fn say(&mut self, message: &ServerMessage, out: &mut Vec<Effect>) {
+        self.send(Outgoing { seq: None, body: Body::of(message) }, out);
+    }
+
+    pub(crate) fn send(&mut self, outgoing: Outgoing, out: &mut Vec<Effect>) {
+        if self.phase == Phase::Live {
+            self.queued += outgoing.weight();
+            out.push(Effect::Send(outgoing));
+        }
+    }
+}
+
+impl Copy {
+    pub(crate) fn remember(
+        &mut self,
+        id: MessageId,
+        digest: u64,
+        outcome: Body,
+        now: Millis,
+        limits: &Limits,
+    ) {
+        while self.settled.len() >= limits.remembered_outcomes {
+            self.settled.pop_front();
+        }
+        self.settled.push_back(Settled { id, digest, outcome, at: now });
+    }
+
+    fn replica(
+        &self,
+        family: Uuid,
+        caps: streamz_protocol::bus::Caps,
+        away: Option<(Millis, Detach)>,
+    ) -> Replica {
+        let open = self.open.iter().map(|entry| match &entry.message {
+            Some(message) => OpenMessage::Whole(message.clone()),
+            None => OpenMessage::Awaited(entry.known.clone()),
+        });
+        Replica {
+            session: self.session,
+            generation: self.generation,
+            device: self.device.clone(),
+            family,
+            caps,
+            away,
+            acked: self.acked,
+            last_seq: self.last_seq,
+            window: self.window.iter().cloned().collect(),
+            next_number: self.next_number,
+            open: open.collect(),
+            settled: self.settled.iter().cloned().collect(),
+            heard: self.heard.clone(),
+            view: self.view.clone(),
+            live: self.live.clone(),
+            over: self.over.iter().copied().collect(),
+            lossy: self.lossy,
+            floor: self.floor,
+        }
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
