@@ -16,7 +16,7 @@ use cases::{
     CLIENT_KINDS, ClientCase, PHONE_SESSION, SERVER_KINDS, TV_SESSION, client_cases, client_kind, phone,
     server_cases, server_kind, tv,
 };
-use files::{folder, lay_out, read};
+use files::{folder, read};
 use streamz_protocol::client::{ClientFrame, ClientMessage, Command};
 use streamz_protocol::server::{Body, ServerFrame, ServerMessage};
 use streamz_protocol::{MessageId, Mid};
@@ -152,4 +152,51 @@ fn the_outcomes_say_their_id_twice() {
         assert_eq!(within, beside);
         assert_eq!(lay_out(&body.render(frame.seq)), text);
     }
+}
+
+/// The same JSON with a line for each field, in the order of the wire and with the wire's own escapes.
+fn lay_out(json: &str) -> String {
+    let (mut text, mut depth) = (String::new(), 0_usize);
+    let (mut quoted, mut escaped) = (false, false);
+    let mut chars = json.chars().peekable();
+    while let Some(c) = chars.next() {
+        if quoted {
+            text.push(c);
+            quoted = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            continue;
+        }
+        let line = |text: &mut String, depth: usize| {
+            text.push('\n');
+            text.push_str(&"  ".repeat(depth));
+        };
+        match c {
+            '{' | '[' => {
+                text.push(c);
+                if let Some(close) = chars.next_if(|next| matches!(next, '}' | ']')) {
+                    text.push(close);
+                } else {
+                    depth += 1;
+                    line(&mut text, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut text, depth);
+                text.push(c);
+            }
+            ',' => {
+                text.push(c);
+                line(&mut text, depth);
+            }
+            ':' => text.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => {
+                quoted = c == '"';
+                text.push(c);
+            }
+        }
+    }
+    text.push('\n');
+    text
 }
