@@ -199,7 +199,9 @@ pub(crate) fn server_cases() -> Vec<ServerFrame> {
             id("m-1"),
             ServerMessage::StreamRinging { stream_id: STREAM, to: vec![tv()], id: id("m-1") },
         ),
-        state(
+        relayed(
+            1,
+            PHONE_SESSION,
             1,
             ServerMessage::StreamStart {
                 stream_id: STREAM,
@@ -208,9 +210,11 @@ pub(crate) fn server_cases() -> Vec<ServerFrame> {
                 source_device_id: phone(),
             },
         ),
-        state(4, ServerMessage::StreamAccept { stream_id: STREAM, from_device_id: tv() }),
-        state(
+        relayed(4, TV_SESSION, 1, ServerMessage::StreamAccept { stream_id: STREAM, from_device_id: tv() }),
+        relayed(
             4,
+            TV_SESSION,
+            1,
             ServerMessage::StreamDecline {
                 stream_id: STREAM,
                 from_device_id: tv(),
@@ -265,7 +269,7 @@ pub(crate) fn server_cases() -> Vec<ServerFrame> {
             id("m-6"),
             ServerMessage::Error {
                 code: ErrorCode::UnknownStream,
-                message: "No live stream of yours has this stream_id.".into(),
+                message: "There is no live stream with this id that this device is a party of.".into(),
                 id: id("m-6"),
             },
         ),
