@@ -92,13 +92,7 @@ impl TokenIssuer {
     pub fn issue(&self, user: UserId, family: Uuid, now: DateTime<Utc>) -> AccessToken {
         let iat = now.timestamp();
         let exp = iat.saturating_add_unsigned(self.lifetime.as_secs());
-        let claims = WireClaims {
-            sub: user.0,
-            fam: family,
-            iat,
-            exp,
-            iss: ISSUER.to_owned(),
-        };
+        let claims = WireClaims { sub: user.0, fam: family, iat, exp, iss: ISSUER.to_owned() };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key)
             .expect("an HMAC key signs, and these claims are plain JSON");
         AccessToken {
@@ -111,9 +105,7 @@ impl TokenIssuer {
 
 impl fmt::Debug for TokenIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenIssuer")
-            .field("lifetime", &self.lifetime)
-            .finish_non_exhaustive()
+        f.debug_struct("TokenIssuer").field("lifetime", &self.lifetime).finish_non_exhaustive()
     }
 }
 
@@ -165,14 +157,8 @@ impl TokenVerifier {
             return Err(TokenError::TooLong);
         }
         check_algorithm(token)?;
-        let Verifier {
-            key,
-            validation,
-            leeway,
-        } = &*self.inner;
-        let wire = jsonwebtoken::decode::<WireClaims>(token, key, validation)
-            .map_err(refusal)?
-            .claims;
+        let Verifier { key, validation, leeway } = &*self.inner;
+        let wire = jsonwebtoken::decode::<WireClaims>(token, key, validation).map_err(refusal)?.claims;
         let time = |seconds| DateTime::from_timestamp(seconds, 0).ok_or(TokenError::Malformed);
         let claims = Claims {
             user: UserId(wire.sub),
@@ -182,9 +168,7 @@ impl TokenVerifier {
         };
         // "on or after which the JWT MUST NOT be accepted" (RFC 7519 section 4.1.4).
         if now.signed_duration_since(claims.expires_at) >= *leeway {
-            return Err(TokenError::Expired {
-                at: claims.expires_at,
-            });
+            return Err(TokenError::Expired { at: claims.expires_at });
         }
         Ok(claims)
     }
@@ -200,9 +184,7 @@ impl TokenVerifier {
 
 impl fmt::Debug for TokenVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenVerifier")
-            .field("leeway", &self.inner.leeway)
-            .finish_non_exhaustive()
+        f.debug_struct("TokenVerifier").field("leeway", &self.inner.leeway).finish_non_exhaustive()
     }
 }
 
@@ -218,15 +200,9 @@ fn check_algorithm(token: &str) -> Result<(), TokenError> {
     if header == USUAL_HEADER {
         return Ok(());
     }
-    let json = URL_SAFE_NO_PAD
-        .decode(header)
-        .map_err(|_| TokenError::Malformed)?;
+    let json = URL_SAFE_NO_PAD.decode(header).map_err(|_| TokenError::Malformed)?;
     let head: Head<'_> = serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)?;
-    if head.alg == "HS256" {
-        Ok(())
-    } else {
-        Err(TokenError::WrongAlgorithm)
-    }
+    if head.alg == "HS256" { Ok(()) } else { Err(TokenError::WrongAlgorithm) }
 }
 
 fn refusal(error: jsonwebtoken::errors::Error) -> TokenError {

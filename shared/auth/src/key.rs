@@ -20,9 +20,7 @@ impl SigningKey {
     /// 256 random bits from the operating system's generator.
     #[must_use]
     pub fn generate() -> Self {
-        Self(SecretSlice::from(
-            rand::random::<[u8; KEY_BYTES]>().to_vec(),
-        ))
+        Self(SecretSlice::from(rand::random::<[u8; KEY_BYTES]>().to_vec()))
     }
 
     /// The bytes of a configured secret, `JWT_SECRET`, as they are.
@@ -31,9 +29,7 @@ impl SigningKey {
     /// production), not this type's.
     #[must_use]
     pub fn from_secret(secret: &SecretString) -> Self {
-        Self(SecretSlice::from(
-            secret.expose_secret().as_bytes().to_vec(),
-        ))
+        Self(SecretSlice::from(secret.expose_secret().as_bytes().to_vec()))
     }
 
     /// The key in the file at `path`; on the first start the file is made, readable by its owner only.
@@ -46,10 +42,8 @@ impl SigningKey {
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
         match Self::load(path) {
             Err(KeyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                create(path, &Self::generate()).map_err(|source| KeyError::Create {
-                    path: path.to_owned(),
-                    source,
-                })?;
+                create(path, &Self::generate())
+                    .map_err(|source| KeyError::Create { path: path.to_owned(), source })?;
                 Self::load(path)
             }
             loaded => loaded,
@@ -57,28 +51,16 @@ impl SigningKey {
     }
 
     fn load(path: &Path) -> Result<Self, KeyError> {
-        let read = |source| KeyError::Read {
-            path: path.to_owned(),
-            source,
-        };
+        let read = |source| KeyError::Read { path: path.to_owned(), source };
         let mut bytes = Vec::with_capacity(KEY_BYTES);
-        File::open(path)
-            .map_err(read)?
-            .take(KEY_FILE_MAX_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(read)?;
+        File::open(path).map_err(read)?.take(KEY_FILE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(read)?;
         let key = Self(SecretSlice::from(bytes));
         let length = key.bytes().len();
         if length < KEY_BYTES {
-            return Err(KeyError::TooShort {
-                path: path.to_owned(),
-                length,
-            });
+            return Err(KeyError::TooShort { path: path.to_owned(), length });
         }
         if length as u64 > KEY_FILE_MAX_BYTES {
-            return Err(KeyError::TooLong {
-                path: path.to_owned(),
-            });
+            return Err(KeyError::TooLong { path: path.to_owned() });
         }
         Ok(key)
     }
@@ -97,11 +79,10 @@ fn create(path: &Path, key: &SigningKey) -> io::Result<()> {
     };
     fs::create_dir_all(directory)?;
     let draft = directory.join(format!(".key-{:016x}", rand::random::<u64>()));
-    let written =
-        write_private(&draft, key.bytes()).and_then(|()| match fs::hard_link(&draft, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            linked => linked,
-        });
+    let written = write_private(&draft, key.bytes()).and_then(|()| match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    });
     let removed = fs::remove_file(&draft);
     written?;
     removed?;
@@ -169,14 +150,8 @@ mod tests {
         let path = home.path().join("new/data/key");
         let made = SigningKey::load_or_create(&path).unwrap();
         assert_eq!(made.bytes().len(), KEY_BYTES);
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert_eq!(
-            SigningKey::load_or_create(&path).unwrap().bytes(),
-            made.bytes()
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(SigningKey::load_or_create(&path).unwrap().bytes(), made.bytes());
         let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "the draft is gone");
     }
@@ -186,13 +161,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("key");
         let keys: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| SigningKey::load_or_create(&path).unwrap()))
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect()
+            let threads: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| SigningKey::load_or_create(&path).unwrap())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(keys.iter().all(|key| key.bytes() == keys[0].bytes()));
     }
@@ -214,16 +185,10 @@ mod tests {
         fs::write(&path, [7; KEY_BYTES - 1]).unwrap();
         let error = SigningKey::load_or_create(&path).unwrap_err();
         assert!(matches!(error, KeyError::TooShort { length: 31, .. }));
-        assert!(
-            error.to_string().contains(path.to_str().unwrap()),
-            "{error}"
-        );
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 
         fs::write(&path, vec![7; 4097]).unwrap();
-        assert!(matches!(
-            SigningKey::load_or_create(&path),
-            Err(KeyError::TooLong { .. })
-        ));
+        assert!(matches!(SigningKey::load_or_create(&path), Err(KeyError::TooLong { .. })));
 
         let error = SigningKey::load_or_create(home.path()).unwrap_err();
         assert!(matches!(error, KeyError::Read { .. }), "{error}");
@@ -236,9 +201,6 @@ mod tests {
     fn debug_shows_nothing() {
         let secret = SecretString::from("correct horse battery staple");
         assert!(!format!("{:?}", SigningKey::from_secret(&secret)).contains("horse"));
-        assert_eq!(
-            SigningKey::from_secret(&secret).bytes(),
-            b"correct horse battery staple"
-        );
+        assert_eq!(SigningKey::from_secret(&secret).bytes(), b"correct horse battery staple");
     }
 }

@@ -30,7 +30,8 @@ const STORED_BCRYPT_COST_MAX: u32 = 15;
 
 /// A hash of no password, with the parameters of a new one: checking against it costs what a real check
 /// costs.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c3RyZWFtei1ub2JvZHkhIQ$bm9ib2R5IGtub3dzIHRoaXMgcGFzc3dvcmQsIHN1cmVseSE";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c3RyZWFtei1ub2JvZHkhIQ$bm9ib2R5IGtub3dzIHRoaXMgcGFzc3dvcmQsIHN1cmU";
 
 /// A password that keeps the rules for a new one. Its `Debug` does not show it.
 ///
@@ -49,10 +50,7 @@ impl NewPassword {
         if characters.nth(PASSWORD_MIN_CHARS - 1).is_none() {
             return Err(PasswordRule::TooShort);
         }
-        if characters
-            .nth(PASSWORD_MAX_CHARS - PASSWORD_MIN_CHARS)
-            .is_some()
-        {
+        if characters.nth(PASSWORD_MAX_CHARS - PASSWORD_MIN_CHARS).is_some() {
             return Err(PasswordRule::TooLong);
         }
         Ok(Self(password))
@@ -106,9 +104,7 @@ pub(crate) fn hash(password: &NewPassword) -> Result<String, HashError> {
 /// The same for a password that was accepted before the rules were what they are.
 pub(crate) fn rehash(password: &SecretString) -> Result<String, HashError> {
     let password = password.expose_secret().as_bytes();
-    let hash: PasswordHash = argon2id()
-        .hash_password(password)
-        .map_err(HashError::Argon2)?;
+    let hash: PasswordHash = argon2id().hash_password(password).map_err(HashError::Argon2)?;
     Ok(hash.to_string())
 }
 
@@ -119,14 +115,16 @@ pub(crate) fn verify(stored: &str, password: &SecretString) -> Result<Verdict, H
         return verify_bcrypt(stored, password);
     }
     let hash = PasswordHash::new(stored).map_err(|_| HashError::UnsupportedHash)?;
+    // Without an output every password would be called wrong.
+    if hash.hash.is_none() || !hash.algorithm.as_str().starts_with("argon2") {
+        return Err(HashError::UnsupportedHash);
+    }
     let params = Params::try_from(&hash).map_err(|_| HashError::UnsupportedHash)?;
     if params.m_cost() > STORED_MEMORY_MAX_KIB || params.t_cost() > STORED_PASSES_MAX {
         return Err(HashError::UnsupportedHash);
     }
     match argon2id().verify_password(password, &hash) {
-        Ok(()) => Ok(Verdict::Correct {
-            rehash_needed: !is_current(&hash, &params),
-        }),
+        Ok(()) => Ok(Verdict::Correct { rehash_needed: !is_current(&hash, &params) }),
         Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),
         Err(error) => Err(HashError::Argon2(error)),
     }
@@ -150,10 +148,102 @@ fn verify_bcrypt(stored: &str, password: &[u8]) -> Result<Verdict, HashError> {
         return Err(HashError::UnsupportedHash);
     }
     match bcrypt::verify(password, stored) {
-        Ok(true) => Ok(Verdict::Correct {
-            rehash_needed: true,
-        }),
+        Ok(true) => Ok(Verdict::Correct { rehash_needed: true }),
         Ok(false) => Ok(Verdict::Wrong),
         Err(_) => Err(HashError::UnsupportedHash),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> SecretString {
+        text.into()
+    }
+
+    #[test]
+    fn a_password_is_counted_in_characters() {
+        let new = |text: String| NewPassword::new(text.into()).map(|_| ());
+        assert_eq!(new("ä".repeat(7)), Err(PasswordRule::TooShort));
+        assert_eq!(new("ä".repeat(8)), Ok(()));
+        assert_eq!(new("😀".repeat(128)), Ok(()));
+        assert_eq!(new("😀".repeat(129)), Err(PasswordRule::TooLong));
+        assert_eq!(new(String::new()), Err(PasswordRule::TooShort));
+        assert_eq!(new(" ".repeat(8)), Ok(()), "nothing is trimmed");
+    }
+
+    #[test]
+    fn a_hash_is_argon2id_with_the_documented_parameters_and_a_salt_of_its_own() {
+        let password = NewPassword::new(secret("correct horse")).unwrap();
+        let (one, other) = (hash(&password).unwrap(), hash(&password).unwrap());
+        assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
+        assert_ne!(one, other);
+        let verify = |text| verify(&one, &secret(text)).unwrap();
+        assert_eq!(verify("correct horse"), Verdict::Correct { rehash_needed: false });
+        assert_eq!(verify("correct horsf"), Verdict::Wrong);
+        assert_eq!(verify(""), Verdict::Wrong);
+        assert!(!format!("{password:?}").contains("horse"));
+    }
+
+    #[test]
+    fn hashes_of_the_first_streamz_are_right_and_due_for_replacement() {
+        // From the tests of golang.org/x/crypto/bcrypt, which the first Streamz used.
+        let go = "$2a$10$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga";
+        for kind in ["$2a$", "$2b$", "$2y$"] {
+            let stored = go.replacen("$2a$", kind, 1);
+            let right = verify(&stored, &secret("allmine")).unwrap();
+            assert_eq!(right, Verdict::Correct { rehash_needed: true }, "{kind}");
+            assert_eq!(verify(&stored, &secret("allmin")).unwrap(), Verdict::Wrong, "{kind}");
+        }
+    }
+
+    #[test]
+    fn bcrypt_looks_at_72_bytes_as_it_always_did() {
+        let stored = bcrypt::hash("x".repeat(72), 4).unwrap();
+        let verify = |length| verify(&stored, &secret(&"x".repeat(length))).unwrap();
+        assert_eq!(verify(71), Verdict::Wrong);
+        assert_eq!(verify(72), Verdict::Correct { rehash_needed: true });
+        assert_eq!(verify(100), Verdict::Correct { rehash_needed: true });
+    }
+
+    #[test]
+    fn a_hash_with_other_parameters_is_due_for_replacement() {
+        let older = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(4096, 1, 1, None).unwrap());
+        let stored: PasswordHash = older.hash_password(b"correct horse").unwrap();
+        let verdict = verify(&stored.to_string(), &secret("correct horse")).unwrap();
+        assert_eq!(verdict, Verdict::Correct { rehash_needed: true });
+    }
+
+    #[test]
+    fn what_is_no_hash_or_asks_for_too_much_is_unsupported() {
+        for stored in [
+            "",
+            "plain",
+            "$argon2id",
+            "$argon2id$v=19$m=19456,t=2,p=1$c3RyZWFtei1ub2JvZHkhIQ",
+            "$1$md5",
+            "$2a$",
+            "$2a$10$short",
+            "$2a$31$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga",
+            "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E",
+            "$argon2id$v=19$m=4194304,t=2,p=1$c3RyZWFtei1ub2JvZHkhIQ$bm9ib2R5IGtub3dzIHRoaXMgcGFzc3dvcmQsIHN1cmU",
+            "$argon2id$v=19$m=19456,t=1000,p=1$c3RyZWFtei1ub2JvZHkhIQ$bm9ib2R5IGtub3dzIHRoaXMgcGFzc3dvcmQsIHN1cmU",
+        ] {
+            let result = verify(stored, &secret("password"));
+            assert!(matches!(result, Err(HashError::UnsupportedHash)), "{stored}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_s_hash_costs_what_a_new_one_costs() {
+        let nobody = PasswordHash::new(NOBODY).unwrap();
+        let params = Params::try_from(&nobody).unwrap();
+        assert!(is_current(&nobody, &params));
+        let new = PasswordHash::new(&rehash(&secret("x")).unwrap()).unwrap();
+        let lengths =
+            |hash: &PasswordHash| (hash.salt.map(|salt| salt.len()), hash.hash.map(|output| output.len()));
+        assert_eq!(lengths(&nobody), lengths(&new));
+        verify_nobody(&secret("whatever")).unwrap();
     }
 }

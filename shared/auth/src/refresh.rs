@@ -75,15 +75,8 @@ mod tests {
         assert_eq!(token.hash(), again.hash());
         let known = RefreshToken::parse("srt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").unwrap();
         // printf srt_AAAA… | sha256sum
-        let hex: String = known
-            .hash()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        assert_eq!(
-            hex,
-            "d533bfebf2a00363b70a2359b1fa98fe90af2b0c53aa2c6b658630edf972c419"
-        );
+        let hex: String = known.hash().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "d533bfebf2a00363b70a2359b1fa98fe90af2b0c53aa2c6b658630edf972c419");
     }
 
     #[test]
@@ -109,11 +102,7 @@ mod tests {
             &format!("srt_{}ä", "A".repeat(ENCODED_CHARS - 2)),
             &"x".repeat(100_000),
         ] {
-            assert_eq!(
-                RefreshToken::parse(bad).unwrap_err(),
-                InvalidRefreshToken,
-                "{bad:.60}"
-            );
+            assert_eq!(RefreshToken::parse(bad).unwrap_err(), InvalidRefreshToken, "{bad:.60}");
         }
     }
 }

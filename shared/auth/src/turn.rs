@@ -38,13 +38,9 @@ impl IceUrl {
     /// # Errors
     /// [`InvalidIceUrl`], which says what is wrong with which text.
     pub fn parse(text: &str) -> Result<Self, InvalidIceUrl> {
-        let invalid = |problem| InvalidIceUrl {
-            url: text.chars().take(100).collect(),
-            problem,
-        };
-        let (scheme, rest) = text
-            .split_once(':')
-            .ok_or_else(|| invalid("it has no scheme such as stun: or turn:"))?;
+        let invalid = |problem| InvalidIceUrl { url: text.chars().take(100).collect(), problem };
+        let (scheme, rest) =
+            text.split_once(':').ok_or_else(|| invalid("it has no scheme such as stun: or turn:"))?;
         let kind = match scheme.to_ascii_lowercase().as_str() {
             "stun" | "stuns" => Kind::Stun,
             "turn" | "turns" => Kind::Turn,
@@ -65,10 +61,7 @@ impl IceUrl {
             (Kind::Stun, Some(_)) => return Err(invalid("a STUN server takes no ? part")),
         }
         check_address(address).map_err(invalid)?;
-        Ok(Self {
-            text: format!("{}:{rest}", scheme.to_ascii_lowercase()),
-            kind,
-        })
+        Ok(Self { text: format!("{}:{rest}", scheme.to_ascii_lowercase()), kind })
     }
 
     /// The URL.
@@ -86,20 +79,11 @@ impl IceUrl {
 
 fn check_address(address: &str) -> Result<(), &'static str> {
     let (host, port) = if let Some(rest) = address.strip_prefix('[') {
-        let (host, port) = rest
-            .split_once(']')
-            .ok_or("the [ of its IPv6 address is not closed")?;
-        host.parse::<Ipv6Addr>()
-            .map_err(|_| "what stands in [ ] is not an IPv6 address")?;
+        let (host, port) = rest.split_once(']').ok_or("the [ of its IPv6 address is not closed")?;
+        host.parse::<Ipv6Addr>().map_err(|_| "what stands in [ ] is not an IPv6 address")?;
         match port {
             "" => (host, None),
-            port => (
-                host,
-                Some(
-                    port.strip_prefix(':')
-                        .ok_or("after the ] stands only a :port")?,
-                ),
-            ),
+            port => (host, Some(port.strip_prefix(':').ok_or("after the ] stands only a :port")?)),
         }
     } else {
         match address.split_once(':') {
@@ -116,8 +100,7 @@ fn check_address(address: &str) -> Result<(), &'static str> {
     }
     match port {
         Some(port)
-            if !port.bytes().all(|b| b.is_ascii_digit())
-                || !matches!(port.parse::<u16>(), Ok(1..)) =>
+            if !port.bytes().all(|b| b.is_ascii_digit()) || !matches!(port.parse::<u16>(), Ok(1..)) =>
         {
             Err("its port is not a number from 1 to 65535")
         }
@@ -175,16 +158,8 @@ impl fmt::Debug for IceServer {
 
 impl From<IceServer> for streamz_protocol::objects::IceServer {
     fn from(server: IceServer) -> Self {
-        let IceServer {
-            urls,
-            username,
-            credential,
-        } = server;
-        Self {
-            urls,
-            username,
-            credential,
-        }
+        let IceServer { urls, username, credential } = server;
+        Self { urls, username, credential }
     }
 }
 
@@ -208,23 +183,14 @@ impl IceServers {
         ttl: Duration,
     ) -> Result<Self, InvalidIceServers> {
         let (turn, stun): (Vec<_>, Vec<_>) = urls.into_iter().partition(IceUrl::is_turn);
-        if !turn.is_empty()
-            && secret
-                .as_ref()
-                .is_none_or(|secret| secret.expose_secret().is_empty())
-        {
+        if !turn.is_empty() && secret.as_ref().is_none_or(|secret| secret.expose_secret().is_empty()) {
             return Err(InvalidIceServers::MissingSecret);
         }
         if ttl.as_secs() == 0 {
             return Err(InvalidIceServers::NoLife);
         }
         let texts = |urls: Vec<IceUrl>| urls.into_iter().map(|url| url.text).collect();
-        Ok(Self {
-            stun: texts(stun),
-            turn: texts(turn),
-            secret,
-            ttl,
-        })
+        Ok(Self { stun: texts(stun), turn: texts(turn), secret, ttl })
     }
 
     /// What `user` is told at `now`: one entry for all STUN servers, and one with fresh credentials for all
@@ -233,11 +199,7 @@ impl IceServers {
     pub fn at(&self, user: &str, now: DateTime<Utc>) -> Vec<IceServer> {
         let mut servers = Vec::with_capacity(2);
         if !self.stun.is_empty() {
-            servers.push(IceServer {
-                urls: self.stun.clone(),
-                username: None,
-                credential: None,
-            });
+            servers.push(IceServer { urls: self.stun.clone(), username: None, credential: None });
         }
         if let (false, Some(secret)) = (self.turn.is_empty(), &self.secret) {
             let expiry = now.timestamp().saturating_add_unsigned(self.ttl.as_secs());
@@ -256,11 +218,7 @@ impl IceServers {
     #[must_use]
     pub fn renew_at(&self, told: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let life = chrono::Duration::from_std(self.ttl / 4 * 3).ok()?;
-        if self.turn.is_empty() {
-            None
-        } else {
-            told.checked_add_signed(life)
-        }
+        if self.turn.is_empty() { None } else { told.checked_add_signed(life) }
     }
 
     /// How long a set of credentials is good.
