@@ -51,12 +51,12 @@ CREATE TABLE refresh_families (
     id            UUID        NOT NULL PRIMARY KEY,
     user_id       UUID        NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     created_at    TIMESTAMPTZ NOT NULL,
-    rotated_at    TIMESTAMPTZ NOT NULL,             -- the last sign of life
+    expires_at    TIMESTAMPTZ NOT NULL,             -- that of its newest token
     revoked_at    TIMESTAMPTZ,
     revoke_reason TEXT
 );
 CREATE INDEX refresh_families_user    ON refresh_families (user_id);
-CREATE INDEX refresh_families_rotated ON refresh_families (rotated_at);
+CREATE INDEX refresh_families_expires ON refresh_families (expires_at);
 CREATE INDEX refresh_families_revoked ON refresh_families (revoked_at, id) WHERE revoked_at IS NOT NULL;
 
 CREATE TABLE refresh_tokens (

@@ -75,9 +75,7 @@ pub(crate) async fn bounded<T>(
     limit: Duration,
     operation: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<Result<T, sqlx::Error>, Duration> {
-    tokio::time::timeout(limit, operation)
-        .await
-        .map_err(|_elapsed| limit)
+    tokio::time::timeout(limit, operation).await.map_err(|_elapsed| limit)
 }
 
 /// Turns the outcome into the caller's, and keeps a connection that is no good from being pooled again.

@@ -110,21 +110,13 @@ macro_rules! columns {
     };
 }
 
-const LIST: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM devices WHERE user_id = $1 ORDER BY created_at, id LIMIT $2"
-);
-const GET: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM devices WHERE user_id = $1 AND device_id = $2"
-);
+const LIST: &str =
+    concat!("SELECT ", columns!(), " FROM devices WHERE user_id = $1 ORDER BY created_at, id LIMIT $2");
+const GET: &str = concat!("SELECT ", columns!(), " FROM devices WHERE user_id = $1 AND device_id = $2");
 // Changes nothing, but takes the row's lock: registrations of one user queue up, so that the count holds. (SQLite has
 // no FOR UPDATE.) It does not disturb foreign-key checks, which share-lock the key alone.
 const LOCK_USER: &str = "UPDATE users SET updated_at = updated_at WHERE id = $1";
-const COUNT: &str =
-    "SELECT count(*) FROM (SELECT 1 FROM devices WHERE user_id = $1 LIMIT $2) AS registered";
+const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM devices WHERE user_id = $1 LIMIT $2) AS registered";
 const INSERT: &str = concat!(
     "INSERT INTO devices (id, user_id, device_id, device_name, device_type, is_online, last_seen, created_at) ",
     "VALUES ($1, $2, $3, $4, $5, FALSE, NULL, $6) RETURNING ",
@@ -135,10 +127,8 @@ const UPDATE: &str = concat!(
     "WHERE user_id = $1 AND device_id = $2 RETURNING ",
     columns!()
 );
-const DELETE: &str = concat!(
-    "DELETE FROM devices WHERE user_id = $1 AND device_id = $2 RETURNING ",
-    columns!()
-);
+const DELETE: &str =
+    concat!("DELETE FROM devices WHERE user_id = $1 AND device_id = $2 RETURNING ", columns!());
 const USER_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE id = $1)";
 
 enum Registration {
@@ -165,22 +155,13 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn user_with_devices(
-        &self,
-        user_id: Uuid,
-    ) -> Result<Option<Vec<Device>>, StoreError> {
+    pub async fn user_with_devices(&self, user_id: Uuid) -> Result<Option<Vec<Device>>, StoreError> {
         on_conn!(self, |conn| {
-            let devices = sqlx::query_as::<_, Device>(LIST)
-                .bind(user_id)
-                .bind(MAX_LIST)
-                .fetch_all(&mut *conn)
-                .await?;
+            let devices =
+                sqlx::query_as::<_, Device>(LIST).bind(user_id).bind(MAX_LIST).fetch_all(&mut *conn).await?;
             // A device proves its user.
             let exists = !devices.is_empty()
-                || sqlx::query_scalar::<_, bool>(USER_EXISTS)
-                    .bind(user_id)
-                    .fetch_one(&mut *conn)
-                    .await?;
+                || sqlx::query_scalar::<_, bool>(USER_EXISTS).bind(user_id).fetch_one(&mut *conn).await?;
             Ok(exists.then_some(devices))
         })
     }
@@ -189,11 +170,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn device(
-        &self,
-        user_id: Uuid,
-        device_id: &str,
-    ) -> Result<Option<Device>, StoreError> {
+    pub async fn device(&self, user_id: Uuid, device_id: &str) -> Result<Option<Device>, StoreError> {
         if !text::findable(device_id) {
             return Ok(None);
         }
@@ -272,11 +249,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn delete_device(
-        &self,
-        user_id: Uuid,
-        device_id: &str,
-    ) -> Result<Option<Device>, StoreError> {
+    pub async fn delete_device(&self, user_id: Uuid, device_id: &str) -> Result<Option<Device>, StoreError> {
         if !text::findable(device_id) {
             return Ok(None);
         }
@@ -300,10 +273,7 @@ impl Store {
         let now = text::micros(now);
         let limit = i64::from(limit).min(MAX_LIST);
         in_tx!(self, |tx| {
-            let locked = sqlx::query(LOCK_USER)
-                .bind(new.user_id)
-                .execute(&mut *tx)
-                .await?;
+            let locked = sqlx::query(LOCK_USER).bind(new.user_id).execute(&mut *tx).await?;
             if locked.rows_affected() == 0 {
                 return Ok(Registration::UnknownUser);
             }
@@ -315,11 +285,8 @@ impl Store {
             if let Some(known) = known {
                 return Ok(Registration::Known(known));
             }
-            let registered: i64 = sqlx::query_scalar(COUNT)
-                .bind(new.user_id)
-                .bind(limit)
-                .fetch_one(&mut *tx)
-                .await?;
+            let registered: i64 =
+                sqlx::query_scalar(COUNT).bind(new.user_id).bind(limit).fetch_one(&mut *tx).await?;
             if registered >= limit {
                 return Ok(Registration::TooMany);
             }

@@ -64,11 +64,7 @@ impl StoreError {
 
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         let cause = Cause::of(error);
-        if is_unavailable(error) {
-            Self::Unavailable(cause)
-        } else {
-            Self::Internal(cause)
-        }
+        if is_unavailable(error) { Self::Unavailable(cause) } else { Self::Internal(cause) }
     }
 }
 
@@ -109,12 +105,8 @@ fn is_sqlite_unavailable(code: &str) -> bool {
     const IOERR: u32 = 10;
     const FULL: u32 = 13;
     const CANTOPEN: u32 = 14;
-    code.parse::<u32>().is_ok_and(|code| {
-        matches!(
-            code & 0xff,
-            BUSY | LOCKED | READONLY | IOERR | FULL | CANTOPEN
-        )
-    })
+    code.parse::<u32>()
+        .is_ok_and(|code| matches!(code & 0xff, BUSY | LOCKED | READONLY | IOERR | FULL | CANTOPEN))
 }
 
 /// Whether the connection must not be pooled again: it leads to a server that is going away or takes no writes.
@@ -122,13 +114,11 @@ fn is_sqlite_unavailable(code: &str) -> bool {
 pub(crate) fn poisons_connection(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(error) => error
-            .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-            .is_some_and(|error| {
-                error.code() == "25006"
-                    || error.code().starts_with("57P")
-                    || error.code().starts_with("08")
-            }),
+        sqlx::Error::Database(error) => {
+            error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some_and(|error| {
+                error.code() == "25006" || error.code().starts_with("57P") || error.code().starts_with("08")
+            })
+        }
         _ => false,
     }
 }

@@ -48,8 +48,7 @@ mod text;
 mod users;
 
 pub use devices::{
-    CreateDeviceError, Device, DeviceChange, EnsureDeviceError, Ensured, NewDevice,
-    UNKNOWN_DEVICE_TYPE,
+    CreateDeviceError, Device, DeviceChange, EnsureDeviceError, Ensured, NewDevice, UNKNOWN_DEVICE_TYPE,
 };
 pub use error::{Cause, StoreError};
 pub use login::{LoginDecision, LoginKey};

@@ -53,11 +53,7 @@ macro_rules! columns {
     };
 }
 
-const READ: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM login_counters WHERE key_hash = $1"
-);
+const READ: &str = concat!("SELECT ", columns!(), " FROM login_counters WHERE key_hash = $1");
 // Makes the row, or locks it as it is: attempts with one key queue up.
 const LOCK: &str = concat!(
     "INSERT INTO login_counters (key_hash, window_started_at, attempts, strikes, updated_at) ",
@@ -91,11 +87,8 @@ impl Store {
             return Ok(refused);
         }
         in_tx!(self, |tx| {
-            let counter = sqlx::query_as::<_, Counter>(LOCK)
-                .bind(&hash[..])
-                .bind(now)
-                .fetch_one(&mut *tx)
-                .await?;
+            let counter =
+                sqlx::query_as::<_, Counter>(LOCK).bind(&hash[..]).bind(now).fetch_one(&mut *tx).await?;
             let (next, decision) = counter.attempt(now, limit_per_minute);
             if next != counter {
                 sqlx::query(WRITE)
@@ -119,11 +112,7 @@ impl Store {
     /// See [`StoreError`].
     pub async fn login_succeeded(&self, email: &str) -> Result<(), StoreError> {
         let hash = LoginKey::Account(email).hash();
-        on_conn!(self, |conn| sqlx::query(FORGET)
-            .bind(&hash[..])
-            .execute(conn)
-            .await
-            .map(drop))
+        on_conn!(self, |conn| sqlx::query(FORGET).bind(&hash[..]).execute(conn).await.map(drop))
     }
 }
 
@@ -154,9 +143,7 @@ impl Counter {
     fn refusal(&self, now: DateTime<Utc>) -> Option<LoginDecision> {
         let left = self.blocked_until? - now;
         // Upwards: a client that waits so long is not refused again.
-        let seconds = u64::try_from(left.num_microseconds()?)
-            .ok()?
-            .div_ceil(1_000_000);
+        let seconds = u64::try_from(left.num_microseconds()?).ok()?.div_ceil(1_000_000);
         (seconds > 0).then_some(LoginDecision::RetryAfter { seconds })
     }
 
@@ -164,10 +151,7 @@ impl Counter {
         if let Some(refused) = self.refusal(now) {
             return (self, refused);
         }
-        let quiet_since = self
-            .blocked_until
-            .unwrap_or(self.updated_at)
-            .max(self.updated_at);
+        let quiet_since = self.blocked_until.unwrap_or(self.updated_at).max(self.updated_at);
         if now - quiet_since >= LONGEST_DELAY {
             self.strikes = 0;
         }

@@ -57,12 +57,8 @@ impl Cursor {
     fn start() -> Self {
         // 9999-12-31T23:59:59.999999Z: the last time whose text in SQLite has four digits of a year.
         const END_OF_TIME_US: i64 = 253_402_300_799_999_999;
-        let started_at =
-            DateTime::from_timestamp_micros(END_OF_TIME_US).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        Self {
-            started_at,
-            id: Uuid::max(),
-        }
+        let started_at = DateTime::from_timestamp_micros(END_OF_TIME_US).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        Self { started_at, id: Uuid::max() }
     }
 
     fn encode(self) -> String {
@@ -80,10 +76,7 @@ impl Cursor {
         }
         let (micros, id) = bytes.split_first_chunk::<8>()?;
         let started_at = DateTime::from_timestamp_micros(i64::from_be_bytes(*micros))?;
-        let cursor = Self {
-            started_at,
-            id: Uuid::from_slice(id).ok()?,
-        };
+        let cursor = Self { started_at, id: Uuid::from_slice(id).ok()? };
         // Before the year 1 or after 9999 the databases do not agree on the order (nor on what exists).
         let bounds = DateTime::<Utc>::UNIX_EPOCH..=Self::start().started_at;
         bounds.contains(&started_at).then_some(cursor)
@@ -98,25 +91,15 @@ impl Store {
     ///
     /// # Errors
     /// [`PageError`].
-    pub async fn streams(
-        &self,
-        user_id: Uuid,
-        query: StreamQuery<'_>,
-    ) -> Result<StreamPage, PageError> {
+    pub async fn streams(&self, user_id: Uuid, query: StreamQuery<'_>) -> Result<StreamPage, PageError> {
         let cursor = match query.cursor {
             None => Cursor::start(),
             Some(text) => Cursor::decode(text).ok_or(PageError::BadCursor)?,
         };
         let limit = query.limit.clamp(1, MAX_PAGE);
         let sql = page_sql(query.active, query.device_id.is_some());
-        if query
-            .device_id
-            .is_some_and(|device_id| !text::findable(device_id))
-        {
-            return Ok(StreamPage {
-                streams: Vec::new(),
-                next_cursor: None,
-            });
+        if query.device_id.is_some_and(|device_id| !text::findable(device_id)) {
+            return Ok(StreamPage { streams: Vec::new(), next_cursor: None });
         }
         // One more than asked for tells whether there is another page.
         let fetch = i64::from(limit) + 1;
@@ -142,19 +125,10 @@ impl Store {
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next_cursor = match rows.last() {
-            Some(last) if more => Some(
-                Cursor {
-                    started_at: last.started_at,
-                    id: last.id,
-                }
-                .encode(),
-            ),
+            Some(last) if more => Some(Cursor { started_at: last.started_at, id: last.id }.encode()),
             _ => None,
         };
-        Ok(StreamPage {
-            streams: rows.into_iter().map(Stream::from).collect(),
-            next_cursor,
-        })
+        Ok(StreamPage { streams: rows.into_iter().map(Stream::from).collect(), next_cursor })
     }
 }
 
@@ -203,19 +177,12 @@ mod tests {
             id: Uuid::now_v7(),
         };
         assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
-        assert_eq!(
-            Cursor::decode(&Cursor::start().encode()),
-            Some(Cursor::start())
-        );
+        assert_eq!(Cursor::decode(&Cursor::start().encode()), Some(Cursor::start()));
     }
 
     #[test]
     fn anything_else_is_no_cursor() {
-        let good = Cursor {
-            started_at: DateTime::UNIX_EPOCH,
-            id: Uuid::nil(),
-        }
-        .encode();
+        let good = Cursor { started_at: DateTime::UNIX_EPOCH, id: Uuid::nil() }.encode();
         for bad in [
             "",
             "x",

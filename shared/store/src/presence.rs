@@ -14,7 +14,7 @@ use crate::{Store, StoreError, text};
 pub const MAX_PRESENCE_BATCH: usize = 200;
 
 /// Rows put right by one statement of [`Store::reset_presence`].
-const RESET_BATCH: i64 = 500;
+const RESET_BATCH: i64 = 100;
 
 /// A change of one device's presence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +48,7 @@ impl Store {
                 // Not kept prepared: every length is another text.
                 let mut query = sqlx::query(AssertSqlSafe(sql.as_str())).persistent(false);
                 for update in batch {
-                    query = query
-                        .bind(update.id)
-                        .bind(update.is_online)
-                        .bind(text::micros(update.last_seen));
+                    query = query.bind(update.id).bind(update.is_online).bind(text::micros(update.last_seen));
                 }
                 query.execute(conn).await.map(|done| done.rows_affected())
             })?;

@@ -63,18 +63,19 @@ pub enum CreateFamilyError {
 }
 
 const INSERT_FAMILY: &str =
-    "INSERT INTO refresh_families (id, user_id, created_at, rotated_at) VALUES ($1, $2, $3, $3)";
-const INSERT_TOKEN: &str = "INSERT INTO refresh_tokens (token_hash, family_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+    "INSERT INTO refresh_families (id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+const INSERT_TOKEN: &str =
+    "INSERT INTO refresh_tokens (token_hash, family_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
 const FAMILY_OF: &str = "SELECT family_id FROM refresh_tokens WHERE token_hash = $1";
-// Locks the family's row: rotations and revocations of one family happen one after the other.
-const TOUCH_FAMILY: &str =
-    "UPDATE refresh_families SET rotated_at = $2 WHERE id = $1 RETURNING user_id, revoked_at";
+// Locks the family's row: rotations and revocations of one family happen one after the other. (If this rotation is
+// refused, the later end merely keeps the row longer.)
+const EXTEND_FAMILY: &str =
+    "UPDATE refresh_families SET expires_at = $2 WHERE id = $1 RETURNING user_id, revoked_at";
 const TOKEN_STATE: &str = "SELECT spent_at, expires_at FROM refresh_tokens WHERE token_hash = $1";
 const SPEND: &str = "UPDATE refresh_tokens SET spent_at = $2 WHERE token_hash = $1";
 const REVOKE: &str = "UPDATE refresh_families SET revoked_at = $2, revoke_reason = $3 \
      WHERE id = $1 AND revoked_at IS NULL";
-const IS_LIVE: &str =
-    "SELECT EXISTS (SELECT 1 FROM refresh_families WHERE id = $1 AND revoked_at IS NULL)";
+const IS_LIVE: &str = "SELECT EXISTS (SELECT 1 FROM refresh_families WHERE id = $1 AND revoked_at IS NULL)";
 const REVOKED_SINCE: &str = "SELECT id, user_id, revoked_at FROM refresh_families \
      WHERE revoked_at IS NOT NULL AND (revoked_at, id) > ($1, $2) ORDER BY revoked_at, id LIMIT $3";
 
@@ -97,6 +98,7 @@ impl Store {
                 .bind(id)
                 .bind(user_id)
                 .bind(now)
+                .bind(expires_at)
                 .execute(&mut *tx)
                 .await;
             if unless_orphan(family)?.is_none() {
@@ -128,16 +130,14 @@ impl Store {
     ) -> Result<Rotation, StoreError> {
         let (now, expires_at) = (text::micros(now), text::micros(expires_at));
         in_tx!(self, |tx| {
-            let family: Option<Uuid> = sqlx::query_scalar(FAMILY_OF)
-                .bind(&old[..])
-                .fetch_optional(&mut *tx)
-                .await?;
+            let family: Option<Uuid> =
+                sqlx::query_scalar(FAMILY_OF).bind(&old[..]).fetch_optional(&mut *tx).await?;
             let Some(family_id) = family else {
                 return Ok(Rotation::Unknown);
             };
-            let family: Option<(Uuid, Option<DateTime<Utc>>)> = sqlx::query_as(TOUCH_FAMILY)
+            let family: Option<(Uuid, Option<DateTime<Utc>>)> = sqlx::query_as(EXTEND_FAMILY)
                 .bind(family_id)
-                .bind(now)
+                .bind(expires_at)
                 .fetch_optional(&mut *tx)
                 .await?;
             // Gone since: its user was deleted.
@@ -148,28 +148,20 @@ impl Store {
                 return Ok(Rotation::Revoked);
             }
             // Read under the family's lock: what another rotation did is visible now.
-            let (spent_at, expired_at): (Option<DateTime<Utc>>, DateTime<Utc>) =
-                sqlx::query_as(TOKEN_STATE)
-                    .bind(&old[..])
-                    .fetch_one(&mut *tx)
-                    .await?;
+            let token: Option<(Option<DateTime<Utc>>, DateTime<Utc>)> =
+                sqlx::query_as(TOKEN_STATE).bind(&old[..]).fetch_optional(&mut *tx).await?;
+            // Swept since.
+            let Some((spent_at, valid_until)) = token else {
+                return Ok(Rotation::Unknown);
+            };
             if spent_at.is_some() {
-                sqlx::query(REVOKE)
-                    .bind(family_id)
-                    .bind(now)
-                    .bind(REUSED)
-                    .execute(&mut *tx)
-                    .await?;
+                sqlx::query(REVOKE).bind(family_id).bind(now).bind(REUSED).execute(&mut *tx).await?;
                 return Ok(Rotation::Reused { user_id, family_id });
             }
-            if expired_at <= now {
+            if valid_until <= now {
                 return Ok(Rotation::Expired);
             }
-            sqlx::query(SPEND)
-                .bind(&old[..])
-                .bind(now)
-                .execute(&mut *tx)
-                .await?;
+            sqlx::query(SPEND).bind(&old[..]).bind(now).execute(&mut *tx).await?;
             sqlx::query(INSERT_TOKEN)
                 .bind(&new[..])
                 .bind(family_id)
@@ -177,10 +169,7 @@ impl Store {
                 .bind(expires_at)
                 .execute(&mut *tx)
                 .await?;
-            let user = sqlx::query_as::<_, User>(BY_ID)
-                .bind(user_id)
-                .fetch_one(&mut *tx)
-                .await?;
+            let user = sqlx::query_as::<_, User>(BY_ID).bind(user_id).fetch_one(&mut *tx).await?;
             Ok(Rotation::Rotated { user, family_id })
         })
     }
@@ -211,15 +200,14 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn is_family_revoked(&self, family_id: Uuid) -> Result<bool, StoreError> {
-        let live: bool = on_conn!(self, |conn| sqlx::query_scalar(IS_LIVE)
-            .bind(family_id)
-            .fetch_one(conn)
-            .await)?;
+        let live: bool =
+            on_conn!(self, |conn| sqlx::query_scalar(IS_LIVE).bind(family_id).fetch_one(conn).await)?;
         Ok(!live)
     }
 
     /// Families revoked after `since`, oldest first, at most `limit` (and 1,000) of them. For the next ones, pass the
-    /// last one as `after`.
+    /// last one as `after`. The times are those of the processes that revoked: look back a little further than their
+    /// clocks may differ.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -229,16 +217,13 @@ impl Store {
         after: Option<&RevokedFamily>,
         limit: u32,
     ) -> Result<Vec<RevokedFamily>, StoreError> {
-        let (time, id) = after.map_or((text::micros(since), Uuid::nil()), |last| {
-            (last.revoked_at, last.family_id)
-        });
-        on_conn!(self, |conn| sqlx::query_as::<_, RevokedFamily>(
-            REVOKED_SINCE
-        )
-        .bind(time)
-        .bind(id)
-        .bind(i64::from(limit.min(MAX_REVOKED)))
-        .fetch_all(conn)
-        .await)
+        let (time, id) =
+            after.map_or((text::micros(since), Uuid::nil()), |last| (last.revoked_at, last.family_id));
+        on_conn!(self, |conn| sqlx::query_as::<_, RevokedFamily>(REVOKED_SINCE)
+            .bind(time)
+            .bind(id)
+            .bind(i64::from(limit.min(MAX_REVOKED)))
+            .fetch_all(conn)
+            .await)
     }
 }

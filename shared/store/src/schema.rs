@@ -25,9 +25,7 @@ pub enum SchemaState {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The schema is [`SchemaState::Newer`] or [`SchemaState::Altered`]: nothing was changed.
-    #[error(
-        "the database does not fit this program: its migration {0} is unknown here or has another text"
-    )]
+    #[error("the database does not fit this program: its migration {0} is unknown here or has another text")]
     Unfit(i64),
     /// The database is away, or refused a migration.
     #[error(transparent)]
@@ -65,9 +63,7 @@ impl Store {
     /// [`StoreError`]: the database did not answer.
     pub async fn check_schema(&self) -> Result<SchemaState, StoreError> {
         // More rows than this program has migrations tell no more.
-        let limit = i64::try_from(MIGRATIONS.iter().count())
-            .unwrap_or(i64::MAX)
-            .saturating_add(1);
+        let limit = i64::try_from(MIGRATIONS.iter().count()).unwrap_or(i64::MAX).saturating_add(1);
         let applied: Vec<(i64, Vec<u8>, bool)> = on_conn!(self, |conn| {
             let rows = sqlx::query_as(
                 "SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version DESC LIMIT $1",
@@ -86,10 +82,7 @@ impl Store {
 
 fn compare(applied: &[(i64, Vec<u8>, bool)]) -> SchemaState {
     for (version, checksum, success) in applied {
-        match MIGRATIONS
-            .iter()
-            .find(|migration| migration.version == *version)
-        {
+        match MIGRATIONS.iter().find(|migration| migration.version == *version) {
             None => return SchemaState::Newer(*version),
             Some(known) if !success || known.checksum != *checksum => {
                 return SchemaState::Altered(*version);
@@ -102,17 +95,12 @@ fn compare(applied: &[(i64, Vec<u8>, bool)]) -> SchemaState {
         .map(|migration| migration.version)
         .filter(|version| applied.iter().all(|(done, ..)| done != version))
         .collect();
-    if missing.is_empty() {
-        SchemaState::UpToDate
-    } else {
-        SchemaState::Missing(missing)
-    }
+    if missing.is_empty() { SchemaState::UpToDate } else { SchemaState::Missing(missing) }
 }
 
 /// Nothing was ever migrated. (SQLite has no code of its own for it.)
 fn is_no_such_table(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| {
-        error.code().is_some_and(|code| code == "42P01")
-            || error.message().starts_with("no such table")
+        error.code().is_some_and(|code| code == "42P01") || error.message().starts_with("no such table")
     })
 }

@@ -101,10 +101,7 @@ impl Store {
         } else {
             return Err(ConnectError::UnknownScheme);
         };
-        Ok(Self {
-            db,
-            operation_timeout: options.operation_timeout,
-        })
+        Ok(Self { db, operation_timeout: options.operation_timeout })
     }
 
     /// Which database it is.
@@ -121,10 +118,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] if there is none.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        on_conn!(self, |conn| sqlx::query("SELECT 1")
-            .execute(conn)
-            .await
-            .map(drop))
+        on_conn!(self, |conn| sqlx::query("SELECT 1").execute(conn).await.map(drop))
     }
 
     /// How busy the pool is: for metrics.
@@ -134,10 +128,7 @@ impl Store {
             Db::Pg(pool) => (pool.size(), pool.num_idle()),
             Db::Lite(pool) => (pool.size(), pool.num_idle()),
         };
-        PoolStats {
-            open,
-            idle: u32::try_from(idle).unwrap_or(u32::MAX),
-        }
+        PoolStats { open, idle: u32::try_from(idle).unwrap_or(u32::MAX) }
     }
 
     /// Waits for the operations under way and closes every connection; later operations are `Unavailable`.
@@ -151,9 +142,7 @@ impl Store {
 
 fn postgres_pool(url: &str, options: &StoreOptions) -> Result<sqlx::PgPool, ConnectError> {
     let connect = PgConnectOptions::from_str(url)
-        .map_err(|error| ConnectError::InvalidUrl {
-            reason: error.to_string(),
-        })?
+        .map_err(|error| ConnectError::InvalidUrl { reason: error.to_string() })?
         .application_name("streamz");
     Ok(PgPoolOptions::new()
         .max_connections(options.max_connections)
@@ -161,14 +150,8 @@ fn postgres_pool(url: &str, options: &StoreOptions) -> Result<sqlx::PgPool, Conn
         .connect_lazy_with(connect))
 }
 
-async fn sqlite_pool(
-    path: &Path,
-    options: &StoreOptions,
-) -> Result<sqlx::SqlitePool, ConnectError> {
-    let failed = |reason: String| ConnectError::File {
-        path: path.to_owned(),
-        reason,
-    };
+async fn sqlite_pool(path: &Path, options: &StoreOptions) -> Result<sqlx::SqlitePool, ConnectError> {
+    let failed = |reason: String| ConnectError::File { path: path.to_owned(), reason };
     create_private(path).map_err(|error| failed(error.to_string()))?;
     let connect = SqliteConnectOptions::new()
         .filename(path)

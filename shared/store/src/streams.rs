@@ -7,7 +7,7 @@ use crate::error::unless_orphan;
 use crate::{Store, StoreError, text};
 
 /// Records closed by one statement of [`Store::close_open_streams`].
-const CLOSE_BATCH: i64 = 500;
+const CLOSE_BATCH: i64 = 100;
 
 /// What is to be stored of a stream, as far as it is known; written again whenever more is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,11 +100,7 @@ pub(crate) struct StreamRow {
 impl From<StreamRow> for Stream {
     fn from(row: StreamRow) -> Self {
         let device = |id: Option<Uuid>, device_id: Option<String>, device_name: Option<String>| {
-            Some(DeviceRef {
-                id: id?,
-                device_id: device_id?,
-                device_name: device_name?,
-            })
+            Some(DeviceRef { id: id?, device_id: device_id?, device_name: device_name? })
         };
         Self {
             id: row.id,
@@ -231,11 +227,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`]; the batches before the failing one stay.
-    pub async fn close_open_streams(
-        &self,
-        ended_at: DateTime<Utc>,
-        reason: &str,
-    ) -> Result<u64, StoreError> {
+    pub async fn close_open_streams(&self, ended_at: DateTime<Utc>, reason: &str) -> Result<u64, StoreError> {
         text::plain("end_reason", reason)?;
         let ended_at = text::micros(ended_at);
         let mut total = 0;

@@ -15,10 +15,7 @@ pub struct RetentionPolicy {
 
 impl Default for RetentionPolicy {
     fn default() -> Self {
-        Self {
-            streams_days: 90,
-            spent_tokens_days: 30,
-        }
+        Self { streams_days: 90, spent_tokens_days: 30 }
     }
 }
 
@@ -43,10 +40,10 @@ const EXPIRED_TOKENS: &str = "DELETE FROM refresh_tokens WHERE token_hash IN \
      (SELECT token_hash FROM refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
 const SPENT_TOKENS: &str = "DELETE FROM refresh_tokens WHERE token_hash IN \
      (SELECT token_hash FROM refresh_tokens WHERE spent_at IS NOT NULL AND spent_at < $1 ORDER BY spent_at LIMIT $2)";
-// A family that was not rotated for so long has no token that is still good; its last one is about to be swept.
+// Every token of a family that ended so long ago is past its own time: those are swept first, so what is read here goes.
 const EMPTY_FAMILIES: &str = "DELETE FROM refresh_families WHERE id IN \
-     (SELECT f.id FROM refresh_families f WHERE f.rotated_at < $1 \
-      AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.family_id = f.id) ORDER BY f.rotated_at LIMIT $2)";
+     (SELECT f.id FROM refresh_families f WHERE f.expires_at < $1 \
+      AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.family_id = f.id) ORDER BY f.expires_at LIMIT $2)";
 const LOGIN_COUNTERS: &str = "DELETE FROM login_counters WHERE key_hash IN \
      (SELECT key_hash FROM login_counters WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)";
 
@@ -65,26 +62,12 @@ impl Store {
         let streams_before = days_before(now, policy.streams_days);
         let tokens_before = days_before(now, policy.spent_tokens_days);
         let streams = self.delete_batch(STREAMS, streams_before, batch).await?;
-        let expired = self
-            .delete_batch(EXPIRED_TOKENS, tokens_before, batch)
-            .await?;
-        let spent = self
-            .delete_batch(SPENT_TOKENS, tokens_before, batch)
-            .await?;
-        let families = self
-            .delete_batch(EMPTY_FAMILIES, tokens_before, batch)
-            .await?;
-        let login_counters = self
-            .delete_batch(LOGIN_COUNTERS, now - login::MEMORY, batch)
-            .await?;
+        let expired = self.delete_batch(EXPIRED_TOKENS, tokens_before, batch).await?;
+        let spent = self.delete_batch(SPENT_TOKENS, tokens_before, batch).await?;
+        let families = self.delete_batch(EMPTY_FAMILIES, tokens_before, batch).await?;
+        let login_counters = self.delete_batch(LOGIN_COUNTERS, now - login::MEMORY, batch).await?;
         let full = [streams, expired, spent, families, login_counters].contains(&u64::from(batch));
-        Ok(Swept {
-            streams,
-            tokens: expired + spent,
-            families,
-            login_counters,
-            more: full && batch > 0,
-        })
+        Ok(Swept { streams, tokens: expired + spent, families, login_counters, more: full && batch > 0 })
     }
 
     async fn delete_batch(
@@ -104,7 +87,5 @@ impl Store {
 
 /// Any number of days is a valid policy: beyond the epoch nothing was ever stored.
 fn days_before(now: DateTime<Utc>, days: u32) -> DateTime<Utc> {
-    now.checked_sub_signed(TimeDelta::days(days.into()))
-        .unwrap_or_default()
-        .max(DateTime::UNIX_EPOCH)
+    now.checked_sub_signed(TimeDelta::days(days.into())).unwrap_or_default().max(DateTime::UNIX_EPOCH)
 }

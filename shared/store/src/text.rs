@@ -50,9 +50,7 @@ pub(crate) fn findable(text: &str) -> bool {
 }
 
 fn check(field: &'static str, text: &str, max_bytes: usize) -> Result<(), StoreError> {
-    problem(text, max_bytes).map_or(Ok(()), |problem| {
-        Err(StoreError::InvalidText { field, problem })
-    })
+    problem(text, max_bytes).map_or(Ok(()), |problem| Err(StoreError::InvalidText { field, problem }))
 }
 
 fn problem(text: &str, max_bytes: usize) -> Option<TextProblem> {

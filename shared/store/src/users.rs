@@ -80,11 +80,7 @@ impl Store {
     ///
     /// # Errors
     /// [`CreateUserError::EmailTaken`], or the store's.
-    pub async fn create_user(
-        &self,
-        new: NewUser<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<User, CreateUserError> {
+    pub async fn create_user(&self, new: NewUser<'_>, now: DateTime<Utc>) -> Result<User, CreateUserError> {
         text::key("email", new.email)?;
         text::plain("password_hash", new.password_hash)?;
         text::optional("first_name", new.first_name)?;
@@ -117,10 +113,7 @@ impl Store {
             .bind(email)
             .fetch_optional(conn)
             .await)?;
-        Ok(row.map(|row| Credentials {
-            user: row.user,
-            password_hash: row.password_hash.into(),
-        }))
+        Ok(row.map(|row| Credentials { user: row.user, password_hash: row.password_hash.into() }))
     }
 
     /// The account with this id.
@@ -128,10 +121,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn user(&self, id: Uuid) -> Result<Option<User>, StoreError> {
-        on_conn!(self, |conn| sqlx::query_as::<_, User>(BY_ID)
-            .bind(id)
-            .fetch_optional(conn)
-            .await)
+        on_conn!(self, |conn| sqlx::query_as::<_, User>(BY_ID).bind(id).fetch_optional(conn).await)
     }
 
     /// Replaces the password hash if it still is `old`; tells whether it did. A sign-in that renews a bcrypt hash must
