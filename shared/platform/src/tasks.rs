@@ -208,3 +208,7 @@ impl fmt::Display for ShutdownReport {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "tasks_tests.rs"]
+mod tests;

@@ -149,3 +149,7 @@ pub(super) fn parse_network(text: &str) -> Result<IpNet, &'static str> {
         Err(_) => address(text).map_err(|_| "write an address or a network, such as 10.0.0.0/8 or fd00::/8"),
     }
 }
+
+#[cfg(test)]
+#[path = "network_tests.rs"]
+mod tests;
