@@ -86,12 +86,15 @@ pub(crate) fn settle<D: sqlx::Database, T>(
     match outcome {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => {
+            let failure = StoreError::of(&error);
             if poisons_connection(&error) {
+                tracing::warn!(error = %failure, "closing a database connection that is no good");
                 lease.close_on_drop();
             }
-            Err(StoreError::of(&error))
+            Err(failure)
         }
         Err(limit) => {
+            tracing::warn!(?limit, "closing a database connection that does not answer");
             lease.close_on_drop();
             Err(StoreError::timed_out(limit))
         }

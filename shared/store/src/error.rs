@@ -93,8 +93,8 @@ fn is_postgres_unavailable(code: &str) -> bool {
     // 08 connection, 53 resources (connections, memory, disk), 57 operator intervention (shutdown, statement timeout),
     // 58 system error, 40 rolled back (deadlock, serialisation).
     matches!(class, "08" | "53" | "57" | "58" | "40")
-        // read-only transaction; lock not available
-        || matches!(code, "25006" | "55P03")
+        // read-only transaction; idle in a transaction for too long; lock not available
+        || matches!(code, "25006" | "25P03" | "55P03")
 }
 
 /// Result codes, <https://www.sqlite.org/rescode.html>; the primary code is the low byte.

@@ -1,5 +1,6 @@
 //! The schema: one set of migrations, embedded.
 
+use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 
 use crate::db::Db;
@@ -39,7 +40,7 @@ impl Store {
     /// [`MigrateError`]; migrations that ran before the failing one stay.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
         let outcome = match &self.db {
-            Db::Pg(pool) => MIGRATIONS.run(pool).await,
+            Db::Pg(pool) => run_unhurried(pool).await,
             Db::Lite(pool) => MIGRATIONS.run(pool).await,
         };
         outcome.map_err(|error| {
@@ -78,6 +79,14 @@ impl Store {
         })?;
         Ok(compare(&applied))
     }
+}
+
+/// A migration may take longer than an operation, and so may the wait for another process that migrates.
+async fn run_unhurried(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
+    let mut connection = pool.acquire().await?;
+    connection.close_on_drop();
+    sqlx::query("SET statement_timeout = 0").execute(&mut *connection).await?;
+    MIGRATIONS.run(&mut *connection).await
 }
 
 fn compare(applied: &[(i64, Vec<u8>, bool)]) -> SchemaState {

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
@@ -144,9 +146,21 @@ fn postgres_pool(url: &str, options: &StoreOptions) -> Result<sqlx::PgPool, Conn
     let connect = PgConnectOptions::from_str(url)
         .map_err(|error| ConnectError::InvalidUrl { reason: error.to_string() })?
         .application_name("streamz");
+    // The server gives up when the client does, and lets go of the locks of a client that vanished in mid-transaction.
+    let millis = options.operation_timeout.as_millis().clamp(1, i32::MAX as u128);
+    let session: Arc<str> =
+        format!("SET statement_timeout = {millis}; SET idle_in_transaction_session_timeout = {millis}")
+            .into();
     Ok(PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.acquire_timeout)
+        .after_connect(move |connection, _| {
+            let session = session.clone();
+            Box::pin(async move {
+                // Numbers of our own and nothing else.
+                sqlx::raw_sql(AssertSqlSafe(&*session)).execute(connection).await.map(drop)
+            })
+        })
         .connect_lazy_with(connect))
 }
 

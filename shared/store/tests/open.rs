@@ -67,6 +67,20 @@ async fn two_processes_share_a_file() {
     assert_eq!(two.user(ada.id).await.unwrap(), Some(ada));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_may_migrate_one_server_at_once() {
+    let url = streamz_testkit::Postgres::shared().create_database();
+    let (one, two) = (
+        Store::connect(&url, &StoreOptions::default()).await.unwrap(),
+        Store::connect(&url, &StoreOptions::default()).await.unwrap(),
+    );
+    assert_eq!(one.check_schema().await.unwrap(), SchemaState::Missing(vec![1]));
+    let (first, second) = tokio::join!(one.migrate(), two.migrate());
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(one.check_schema().await.unwrap(), SchemaState::UpToDate);
+}
+
 #[tokio::test]
 async fn another_writer_that_does_not_end_makes_it_unavailable_for_writes() {
     let folder = tempfile::tempdir().unwrap();
