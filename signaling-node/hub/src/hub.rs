@@ -208,7 +208,8 @@ impl Hub {
     /// Whether it may sleep or go.
     #[must_use]
     pub fn rest(&self) -> Rest {
-        if self.recovery.is_some() || !self.joining.is_empty() || self.next_deadline().is_some() {
+        let asks = self.loading == Loading::Asked || !self.joining.is_empty();
+        if self.recovery.is_some() || asks || self.next_deadline().is_some() {
             Rest::Busy
         } else if self.members.is_empty() && self.streams.is_empty() {
             Rest::Empty

@@ -1,0 +1,187 @@
+//! The actor around one user's hub: it moves inputs in and effects out, and keeps one timer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::concurrency::JoinHandle;
+use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
+use streamz_bus::Bus;
+use streamz_hub::{Context, Effect, Hub, Input, Rest};
+use streamz_platform::Clock;
+use streamz_protocol::bus::{ToGateway, Up};
+use streamz_protocol::{Millis, UserId};
+use uuid::Uuid;
+
+use super::Permit;
+use super::shard::ShardMsg;
+use crate::desk::Desk;
+
+/// What all hubs of a node share.
+pub(crate) struct Surroundings {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) desk: Desk,
+    pub(crate) clock: Clock,
+    /// How long a hub is quiet before it is put to sleep.
+    pub(crate) idle: Duration,
+}
+
+/// What a hub actor is told.
+pub(crate) enum HubMsg {
+    /// By a gateway, through the shard.
+    Up(Up, Permit),
+    /// By the store.
+    Answer(Input),
+    /// By its timer.
+    Timer,
+    /// By the shard: hand the hub back and stop.
+    Retire,
+}
+
+pub(crate) struct HubActor;
+
+pub(crate) struct HubState {
+    hub: Option<Box<Hub>>,
+    surroundings: Arc<Surroundings>,
+    shard: ActorRef<ShardMsg>,
+    user: UserId,
+    /// Inputs of the shard that were handled.
+    handled: u64,
+    last_input: Millis,
+    timer: Option<(Millis, Timer)>,
+}
+
+type Timer = JoinHandle<Result<(), MessagingErr<HubMsg>>>;
+
+/// What a hub actor starts with.
+pub(crate) struct HubStart {
+    pub(crate) hub: Box<Hub>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) shard: ActorRef<ShardMsg>,
+}
+
+impl Actor for HubActor {
+    type Msg = HubMsg;
+    type State = HubState;
+    type Arguments = HubStart;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<HubMsg>,
+        start: HubStart,
+    ) -> Result<HubState, ActorProcessingErr> {
+        let now = start.surroundings.clock.now();
+        let mut state = HubState {
+            user: start.hub.user(),
+            hub: Some(start.hub),
+            surroundings: start.surroundings,
+            shard: start.shard,
+            handled: 0,
+            last_input: now,
+            timer: None,
+        };
+        state.carry_out(start.effects, &myself);
+        state.arm(now, &myself);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<HubMsg>,
+        message: HubMsg,
+        state: &mut HubState,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = state.surroundings.clock.now();
+        match message {
+            HubMsg::Up(up, _permit) => {
+                state.handled += 1;
+                state.last_input = now;
+                state.step(Input::Up(up), now, &myself);
+            }
+            HubMsg::Answer(input) => state.step(input, now, &myself),
+            HubMsg::Timer => {
+                state.timer = None;
+                state.step(Input::Tick, now, &myself);
+                state.offer_rest(now)?;
+            }
+            HubMsg::Retire => {
+                if let Some((_, timer)) = state.timer.take() {
+                    timer.abort();
+                }
+                if let Some(mut hub) = state.hub.take() {
+                    hub.shrink(now);
+                    state.shard.cast(ShardMsg::Retired(state.user, hub))?;
+                }
+                myself.stop(None);
+                return Ok(());
+            }
+        }
+        state.arm(now, &myself);
+        Ok(())
+    }
+}
+
+impl HubState {
+    fn step(&mut self, input: Input, now: Millis, myself: &ActorRef<HubMsg>) {
+        let Some(hub) = &mut self.hub else { return };
+        let mut context =
+            Context { now, new_id: &mut Uuid::new_v4, record_room: self.surroundings.desk.has_room() };
+        let effects = hub.handle(input, &mut context);
+        self.carry_out(effects, myself);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>, myself: &ActorRef<HubMsg>) {
+        let Surroundings { bus, desk, .. } = &*self.surroundings;
+        for effect in effects {
+            match effect {
+                // A connection that is gone says so itself, and so does one that does not keep up.
+                Effect::Down(conn, down) => {
+                    if let Err(refused) = bus.to_gateway(conn.gateway, ToGateway::Conn(conn, down)) {
+                        tracing::debug!(?conn, %refused, "a connection did not take a frame");
+                    }
+                }
+                Effect::Gateway(gateway, frame) => {
+                    if let Err(refused) = bus.to_gateway(gateway, frame) {
+                        tracing::warn!(?gateway, %refused, "a gateway did not take a frame");
+                    }
+                }
+                Effect::Load => desk.load(self.user, myself.clone()),
+                Effect::Register { conn, device, name, device_type } => {
+                    desk.register(self.user, conn, device, name, device_type, myself.clone());
+                }
+                Effect::Presence { row, online, at } => desk.presence(row, online, at),
+                Effect::Record(record) => desk.record(*record),
+            }
+        }
+    }
+
+    /// Whether the shard should take the hub back.
+    fn offer_rest(&mut self, now: Millis) -> Result<(), ActorProcessingErr> {
+        let rest = self.hub.as_ref().map_or(Rest::Empty, |hub| hub.rest());
+        let idle = now >= self.last_input + self.surroundings.idle;
+        if rest == Rest::Empty || (rest == Rest::Quiet && idle) {
+            self.shard.cast(ShardMsg::Idle { user: self.user, handled: self.handled })?;
+        }
+        Ok(())
+    }
+
+    /// Keeps one timer for the first thing that is due. A timer that comes too early finds nothing to do.
+    fn arm(&mut self, now: Millis, myself: &ActorRef<HubMsg>) {
+        let Some(hub) = &self.hub else { return };
+        let sleep_at = match hub.rest() {
+            Rest::Busy => None,
+            Rest::Quiet => {
+                Some((self.last_input + self.surroundings.idle).max(now + Duration::from_millis(1)))
+            }
+            Rest::Empty => Some(now + Duration::from_millis(1)),
+        };
+        let Some(due) = hub.next_deadline().into_iter().chain(sleep_at).min() else { return };
+        match &self.timer {
+            Some((armed, _)) if *armed <= due => return,
+            Some((_, timer)) => timer.abort(),
+            None => {}
+        }
+        let timer = myself.send_after(due.since(now), || HubMsg::Timer);
+        self.timer = Some((due, timer));
+    }
+}

@@ -1,0 +1,271 @@
+//! A shard keeps the hubs of the users that hash to it: awake as actors, asleep as plain values.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use streamz_hub::{Effect, Hub, Rest};
+use streamz_protocol::bus::{ToGateway, ToHub, Up};
+use streamz_protocol::{Limits, Millis, UserId};
+
+use super::Permit;
+use super::hub::{HubActor, HubMsg, HubStart, Surroundings};
+use crate::node::Gauges;
+
+/// A hub that fails again within this time is started with a delay that doubles.
+const TROUBLED: Duration = Duration::from_secs(60);
+/// The first such delay.
+const RESTART_DELAY: Duration = Duration::from_millis(50);
+/// The longest.
+const RESTART_DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// What a shard is told.
+pub(crate) enum ShardMsg {
+    /// By the bus.
+    Frame(ToHub, Permit),
+    /// A hub has nothing to do, having handled this many inputs.
+    Idle { user: UserId, handled: u64 },
+    /// A hub that was told to retire.
+    Retired(UserId, Box<Hub>),
+    /// The delay before a restart is over.
+    Restart(UserId),
+}
+
+pub(crate) struct ShardActor;
+
+pub(crate) struct ShardStart {
+    pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) gauges: Arc<Gauges>,
+}
+
+pub(crate) struct ShardState {
+    surroundings: Arc<Surroundings>,
+    limits: Arc<Limits>,
+    gauges: Arc<Gauges>,
+    users: HashMap<UserId, Resident>,
+    /// Whose hub an actor is, for those that are awake.
+    awake: HashMap<ActorId, UserId>,
+    troubles: HashMap<UserId, Trouble>,
+    next_epoch: u64,
+}
+
+enum Resident {
+    Awake {
+        actor: ActorRef<HubMsg>,
+        /// Inputs that were handed to this actor.
+        handed: u64,
+    },
+    /// It was told to hand its hub back; what arrives meanwhile waits.
+    Retiring(Vec<(Up, Permit)>),
+    Asleep(Box<Hub>),
+    /// It failed and starts anew after a delay. What arrives meanwhile, its gateways will tell again.
+    Down,
+}
+
+struct Trouble {
+    last: Millis,
+    count: u32,
+}
+
+impl Actor for ShardActor {
+    type Msg = ShardMsg;
+    type State = ShardState;
+    type Arguments = ShardStart;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<ShardMsg>,
+        start: ShardStart,
+    ) -> Result<ShardState, ActorProcessingErr> {
+        Ok(ShardState {
+            surroundings: start.surroundings,
+            limits: start.limits,
+            gauges: start.gauges,
+            users: HashMap::new(),
+            awake: HashMap::new(),
+            troubles: HashMap::new(),
+            next_epoch: 1,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ShardMsg>,
+        message: ShardMsg,
+        state: &mut ShardState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ShardMsg::Frame(frame, permit) => state.frame(frame, permit, &myself).await,
+            ShardMsg::Idle { user, handled } => {
+                state.idle(user, handled);
+                Ok(())
+            }
+            ShardMsg::Retired(user, hub) => state.retired(user, hub, &myself).await,
+            ShardMsg::Restart(user) => state.restart(user, &myself).await,
+        }
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<ShardMsg>,
+        event: SupervisionEvent,
+        state: &mut ShardState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(cell, error) => {
+                state.gauges.awake.sub(1);
+                if let Some(user) = state.awake.remove(&cell.get_id()) {
+                    tracing::error!(%user, %error, "a hub failed and is started anew");
+                    metrics::counter!("streamz_hub_failures_total").increment(1);
+                    state.failed(user, &myself).await?;
+                }
+                Ok(())
+            }
+            SupervisionEvent::ActorTerminated(cell, ..) => {
+                state.gauges.awake.sub(1);
+                state.awake.remove(&cell.get_id());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ShardState {
+    async fn frame(
+        &mut self,
+        frame: ToHub,
+        permit: Permit,
+        myself: &ActorRef<ShardMsg>,
+    ) -> Result<(), ActorProcessingErr> {
+        let ToHub { user, up } = frame;
+        match self.users.get_mut(&user) {
+            Some(Resident::Awake { actor, handed }) => {
+                *handed += 1;
+                // An actor that just failed takes nothing; its gateways will tell the next one.
+                let _ = actor.cast(HubMsg::Up(up, permit));
+                Ok(())
+            }
+            Some(Resident::Retiring(waiting)) => {
+                waiting.push((up, permit));
+                Ok(())
+            }
+            Some(Resident::Down) => Ok(()),
+            Some(Resident::Asleep(_)) => {
+                if let Some(Resident::Asleep(hub)) = self.users.remove(&user) {
+                    self.gauges.asleep.sub(1);
+                    self.wake(hub, Vec::new(), vec![(up, permit)], myself).await?;
+                }
+                Ok(())
+            }
+            None => self.first(user, up, permit, myself).await,
+        }
+    }
+
+    /// Something for a user without a hub.
+    async fn first(
+        &mut self,
+        user: UserId,
+        up: Up,
+        permit: Permit,
+        myself: &ActorRef<ShardMsg>,
+    ) -> Result<(), ActorProcessingErr> {
+        match up {
+            Up::Attach(..) => {
+                let hub = Box::new(Hub::new(user, self.epoch(), self.limits.clone()));
+                self.wake(hub, Vec::new(), vec![(up, permit)], myself).await
+            }
+            Up::WhoIsOnline { gateway, request } => {
+                let nobody = ToGateway::Online { request, devices: Vec::new() };
+                if let Err(refused) = self.surroundings.bus.to_gateway(gateway, nobody) {
+                    tracing::debug!(?gateway, %refused, "a gateway did not take an answer");
+                }
+                Ok(())
+            }
+            // Nobody is there whom it could concern.
+            _ => Ok(()),
+        }
+    }
+
+    fn epoch(&mut self) -> u64 {
+        self.next_epoch += 1;
+        self.next_epoch
+    }
+
+    /// Makes an actor of a hub and hands it what waits.
+    async fn wake(
+        &mut self,
+        hub: Box<Hub>,
+        effects: Vec<Effect>,
+        waiting: Vec<(Up, Permit)>,
+        myself: &ActorRef<ShardMsg>,
+    ) -> Result<(), ActorProcessingErr> {
+        let user = hub.user();
+        let start = HubStart { hub, effects, surroundings: self.surroundings.clone(), shard: myself.clone() };
+        let (actor, _) = HubActor::spawn_linked(None, HubActor, start, myself.get_cell()).await?;
+        self.gauges.awake.add(1);
+        let handed = waiting.len() as u64;
+        for (up, permit) in waiting {
+            let _ = actor.cast(HubMsg::Up(up, permit));
+        }
+        self.awake.insert(actor.get_id(), user);
+        self.users.insert(user, Resident::Awake { actor, handed });
+        Ok(())
+    }
+
+    fn idle(&mut self, user: UserId, handled: u64) {
+        if let Some(Resident::Awake { actor, handed }) = self.users.get(&user)
+            && *handed == handled
+        {
+            // An actor that fails instead comes back as a failure.
+            let _ = actor.cast(HubMsg::Retire);
+            self.users.insert(user, Resident::Retiring(Vec::new()));
+        }
+    }
+
+    async fn retired(
+        &mut self,
+        user: UserId,
+        hub: Box<Hub>,
+        myself: &ActorRef<ShardMsg>,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(Resident::Retiring(waiting)) = self.users.remove(&user) else { return Ok(()) };
+        if !waiting.is_empty() {
+            return self.wake(hub, Vec::new(), waiting, myself).await;
+        }
+        if hub.rest() != Rest::Empty {
+            self.gauges.asleep.add(1);
+            self.users.insert(user, Resident::Asleep(hub));
+        }
+        Ok(())
+    }
+
+    async fn failed(&mut self, user: UserId, myself: &ActorRef<ShardMsg>) -> Result<(), ActorProcessingErr> {
+        let now = self.surroundings.clock.now();
+        self.troubles.retain(|_, trouble| trouble.last + TROUBLED > now);
+        let trouble = self.troubles.entry(user).or_insert(Trouble { last: now, count: 0 });
+        trouble.last = now;
+        trouble.count += 1;
+        let repeats = trouble.count - 1;
+        self.users.insert(user, Resident::Down);
+        if repeats == 0 {
+            return self.restart(user, myself).await;
+        }
+        let delay =
+            RESTART_DELAY.saturating_mul(2_u32.saturating_pow(repeats.min(16))).min(RESTART_DELAY_MAX);
+        // Ends with the shard: a message to an actor that is gone goes nowhere.
+        drop(myself.send_after(delay, move || ShardMsg::Restart(user)));
+        Ok(())
+    }
+
+    async fn restart(&mut self, user: UserId, myself: &ActorRef<ShardMsg>) -> Result<(), ActorProcessingErr> {
+        if !matches!(self.users.get(&user), Some(Resident::Down)) {
+            return Ok(());
+        }
+        let gateways = self.surroundings.bus.gateways();
+        let (hub, effects) = Hub::recover(user, self.epoch(), self.limits.clone(), &gateways);
+        self.wake(Box::new(hub), effects, Vec::new(), myself).await
+    }
+}

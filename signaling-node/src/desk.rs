@@ -1,0 +1,345 @@
+//! The node's desk at the store: reads that hubs wait for, and writes that wait until the store is there.
+//!
+//! Writes are coalesced (the last state of a device or of a stream is the one that counts), bounded, and tried
+//! until they succeed. No hub waits for a write.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use ractor::ActorRef;
+use streamz_hub::{Input, Record, RegisterFailure, StoreAway};
+use streamz_platform::{Clock, Tasks};
+use streamz_protocol::objects::Device;
+use streamz_protocol::{ConnId, DeviceId, Millis, StreamId, UserId};
+use streamz_store::{EnsureDeviceError, NewDevice, PresenceUpdate, Store, StoreError, StreamRecord};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::actors::hub::HubMsg;
+
+/// Rows that one write takes.
+const BATCH: usize = 200;
+/// How long the writer waits after a failure, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What bounds the desk.
+#[derive(Clone, Copy, Debug)]
+pub struct DeskLimits {
+    /// Reads at the same time.
+    pub reads: usize,
+    /// Streams whose records wait for the store; beyond it no stream starts.
+    pub records: usize,
+    /// Devices whose presence waits for the store; beyond it the oldest is forgotten, for the next change or the
+    /// next start puts it right.
+    pub presences: usize,
+    /// Devices that a user may register.
+    pub devices: u32,
+}
+
+/// A handle; clones share one desk.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    limits: DeskLimits,
+    tasks: Tasks,
+    reads: Semaphore,
+    drawer: Mutex<Drawer>,
+    work: Notify,
+}
+
+/// What waits to be written.
+#[derive(Default)]
+struct Drawer {
+    presences: Pending<Uuid, PresenceUpdate>,
+    records: Pending<StreamId, StreamRecord>,
+}
+
+/// The latest value of each key, in the order in which the keys first came.
+struct Pending<K, V> {
+    order: VecDeque<K>,
+    values: HashMap<K, V>,
+}
+
+impl<K, V> Default for Pending<K, V> {
+    fn default() -> Self {
+        Self { order: VecDeque::new(), values: HashMap::new() }
+    }
+}
+
+impl<K: Copy + Eq + std::hash::Hash, V> Pending<K, V> {
+    fn put(&mut self, key: K, value: V) {
+        if self.values.insert(key, value).is_none() {
+            self.order.push_back(key);
+        }
+    }
+
+    /// Puts a value back that was taken, unless there is a newer one.
+    fn put_back(&mut self, key: K, value: V) {
+        if let std::collections::hash_map::Entry::Vacant(vacant) = self.values.entry(key) {
+            vacant.insert(value);
+            self.order.push_front(key);
+        }
+    }
+
+    fn take(&mut self, most: usize) -> Vec<(K, V)> {
+        let mut taken = Vec::new();
+        while taken.len() < most
+            && let Some(key) = self.order.pop_front()
+        {
+            if let Some(value) = self.values.remove(&key) {
+                taken.push((key, value));
+            }
+        }
+        taken
+    }
+
+    fn len(&self) -> usize {
+        self.values.len()
+    }
+}
+
+impl Desk {
+    /// Opens the desk; its tasks belong to `tasks`, and the writer empties its drawer when they are told to stop.
+    pub(crate) fn open(store: Store, clock: Clock, limits: DeskLimits, tasks: &Tasks) -> Self {
+        let inner = Arc::new(Inner {
+            store,
+            clock,
+            limits,
+            tasks: tasks.clone(),
+            reads: Semaphore::new(limits.reads),
+            drawer: Mutex::default(),
+            work: Notify::new(),
+        });
+        let desk = Self { inner };
+        tasks.spawn("record writer", desk.clone().write(tasks.stopping()));
+        desk
+    }
+
+    /// Whether a stream may start.
+    pub(crate) fn has_room(&self) -> bool {
+        self.inner.drawer.lock().records.len() < self.inner.limits.records
+    }
+
+    pub(crate) fn presence(&self, row: Uuid, online: bool, at: Millis) {
+        let mut drawer = self.inner.drawer.lock();
+        if drawer.presences.len() >= self.inner.limits.presences {
+            drawer.presences.take(1);
+            metrics::counter!("streamz_presence_writes_forgotten_total").increment(1);
+        }
+        drawer.presences.put(row, PresenceUpdate { id: row, is_online: online, last_seen: utc(at) });
+        drop(drawer);
+        self.inner.work.notify_one();
+    }
+
+    pub(crate) fn record(&self, record: Record) {
+        let id = record.id;
+        self.inner.drawer.lock().records.put(id, row(record));
+        self.inner.work.notify_one();
+    }
+
+    /// Reads the user's devices for a hub.
+    pub(crate) fn load(&self, user: UserId, hub: ActorRef<HubMsg>) {
+        let desk = self.clone();
+        self.inner.tasks.spawn("device list", async move {
+            let answer = {
+                let _turn = desk.inner.reads.acquire().await;
+                desk.inner.store.user_with_devices(user.0).await
+            };
+            let answer = match answer {
+                Ok(devices) => Ok(devices.map(|devices| devices.iter().filter_map(device).collect())),
+                Err(error) => {
+                    tracing::warn!(%error, "the device list could not be read");
+                    Err(StoreAway)
+                }
+            };
+            // A hub that is gone does not need it.
+            let _ = hub.cast(HubMsg::Answer(Input::Loaded(answer)));
+        });
+    }
+
+    /// Registers a device for a hub.
+    pub(crate) fn register(
+        &self,
+        user: UserId,
+        conn: ConnId,
+        id: DeviceId,
+        name: Arc<str>,
+        device_type: Arc<str>,
+        hub: ActorRef<HubMsg>,
+    ) {
+        let desk = self.clone();
+        self.inner.tasks.spawn("device registration", async move {
+            let answer = {
+                let _turn = desk.inner.reads.acquire().await;
+                let new = NewDevice {
+                    user_id: user.0,
+                    device_id: id.as_str(),
+                    device_name: &name,
+                    device_type: &device_type,
+                };
+                desk.inner.store.ensure_device(new, desk.inner.limits.devices, desk.inner.clock.utc()).await
+            };
+            let answer = match answer {
+                Ok(ensured) => device(&ensured.into_device()).ok_or(RegisterFailure::StoreAway),
+                Err(EnsureDeviceError::TooMany) => Err(RegisterFailure::TooMany),
+                Err(EnsureDeviceError::UnknownUser) => Err(RegisterFailure::NoSuchUser),
+                Err(EnsureDeviceError::Store(error)) => {
+                    tracing::warn!(%error, "a device could not be registered");
+                    Err(RegisterFailure::StoreAway)
+                }
+            };
+            let _ = hub.cast(HubMsg::Answer(Input::Registered(conn, answer)));
+        });
+    }
+
+    async fn write(self, stopping: CancellationToken) {
+        let mut wait = AGAIN.0;
+        loop {
+            let last = stopping.is_cancelled();
+            match self.write_batch().await {
+                Ok(0) if last => return,
+                Ok(0) => {
+                    wait = AGAIN.0;
+                    tokio::select! {
+                        () = self.inner.work.notified() => {}
+                        () = stopping.cancelled() => {}
+                    }
+                }
+                Ok(_) => wait = AGAIN.0,
+                Err(error) => {
+                    tracing::warn!(%error, ?wait, "records wait for the store");
+                    if last {
+                        tokio::time::sleep(wait).await;
+                    } else {
+                        tokio::select! {
+                            () = tokio::time::sleep(wait) => {}
+                            () = stopping.cancelled() => {}
+                        }
+                    }
+                    wait = (wait * 2).min(AGAIN.1);
+                }
+            }
+        }
+    }
+
+    /// Writes some of what waits and returns how many rows that were. What could not be written waits on.
+    async fn write_batch(&self) -> Result<usize, StoreError> {
+        let (presences, records) = {
+            let mut drawer = self.inner.drawer.lock();
+            (drawer.presences.take(BATCH), drawer.records.take(BATCH))
+        };
+        let count = presences.len() + records.len();
+        let updates: Vec<PresenceUpdate> = presences.iter().map(|(_, update)| *update).collect();
+        let mut failure = None;
+        if !updates.is_empty()
+            && let Err(error) = self.inner.store.set_presence(&updates).await
+        {
+            let mut drawer = self.inner.drawer.lock();
+            for (key, update) in presences.into_iter().rev() {
+                drawer.presences.put_back(key, update);
+            }
+            failure = Some(error);
+        }
+        let mut failed = Vec::new();
+        for (id, record) in records {
+            if failure.is_some() {
+                failed.push((id, record));
+                continue;
+            }
+            match self.inner.store.upsert_stream(&record).await {
+                Ok(_) => {}
+                Err(error) if error.is_unavailable() => {
+                    failure = Some(error);
+                    failed.push((id, record));
+                }
+                // It would fail again and hold up all others.
+                Err(error) => {
+                    tracing::error!(%error, stream = %id, "a stream's record was refused by the store")
+                }
+            }
+        }
+        let mut drawer = self.inner.drawer.lock();
+        for (id, record) in failed.into_iter().rev() {
+            drawer.records.put_back(id, record);
+        }
+        drop(drawer);
+        failure.map_or(Ok(count), Err)
+    }
+}
+
+fn utc(at: Millis) -> DateTime<Utc> {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+fn millis(at: DateTime<Utc>) -> Millis {
+    Millis(u64::try_from(at.timestamp_millis()).unwrap_or(0))
+}
+
+/// A row as the protocol has it; `None` for a row that no client of ours could have made.
+fn device(row: &streamz_store::Device) -> Option<Device> {
+    Some(Device {
+        id: row.id,
+        user_id: UserId(row.user_id),
+        device_id: DeviceId::new(&row.device_id).ok()?,
+        device_name: row.device_name.as_str().into(),
+        device_type: row.device_type.as_str().into(),
+        is_online: false,
+        last_seen: row.last_seen.map(millis),
+        created_at: millis(row.created_at),
+    })
+}
+
+fn row(record: Record) -> StreamRecord {
+    StreamRecord {
+        id: record.id.0,
+        user_id: record.user.0,
+        source_device_id: record.source,
+        target_device_id: record.target,
+        stream_type: record.stream_type.as_str().to_owned(),
+        started_at: utc(record.started_at),
+        ended_at: record.ended_at.map(utc),
+        end_reason: record.end_reason,
+        connection_type: record.connection_type.map(|kind| kind.as_str().to_owned()),
+        quality: record.quality,
+        latency_ms: record.latency_ms.map(i64::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_key_counts_and_keeps_its_place() {
+        let mut pending = Pending::default();
+        pending.put(1, "a");
+        pending.put(2, "b");
+        pending.put(1, "c");
+        assert_eq!(pending.take(1), [(1, "c")]);
+        assert_eq!(pending.take(9), [(2, "b")]);
+        assert_eq!(pending.len(), 0);
+    }
+
+    #[test]
+    fn what_is_put_back_yields_to_a_newer_value() {
+        let mut pending = Pending::default();
+        pending.put(1, "old");
+        pending.put(2, "other");
+        let taken = pending.take(1);
+        pending.put(1, "new");
+        for (key, value) in taken {
+            pending.put_back(key, value);
+        }
+        assert_eq!(pending.take(9), [(2, "other"), (1, "new")]);
+    }
+}

@@ -1,0 +1,171 @@
+//! A signaling node: its shards, and the way from the bus to them.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use ractor::concurrency::JoinHandle;
+use ractor::{Actor, ActorRef};
+use streamz_bus::{Bus, HubReceiver, Refused};
+use streamz_platform::{Clock, Tasks};
+use streamz_protocol::bus::{ToHub, Up};
+use streamz_protocol::{Limits, UserId};
+use streamz_store::Store;
+
+use crate::actors::Backlog;
+use crate::actors::hub::Surroundings;
+use crate::actors::shard::{ShardActor, ShardMsg, ShardStart};
+use crate::desk::{Desk, DeskLimits};
+
+/// What a node is made of.
+pub struct NodeConfig {
+    /// What bounds sessions and hubs.
+    pub limits: Arc<Limits>,
+    /// How long a hub is quiet before it is put to sleep.
+    pub hub_idle: Duration,
+    /// Actors that share the users among them.
+    pub shards: usize,
+    /// Inputs that may be on their way through one shard.
+    pub backlog: usize,
+    /// What bounds the reads and writes of the store.
+    pub desk: DeskLimits,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            limits: Arc::default(),
+            hub_idle: Duration::from_secs(5),
+            shards: 16,
+            backlog: 16 * 1024,
+            desk: DeskLimits { reads: 16, records: 10_000, presences: 100_000, devices: 128 },
+        }
+    }
+}
+
+/// A node could not start its actors.
+#[derive(Debug, thiserror::Error)]
+#[error("the signaling node could not start: {0}")]
+pub struct StartError(#[from] ractor::SpawnErr);
+
+/// What a node holds, for metrics and status pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeStats {
+    /// Hubs that run as actors.
+    pub hubs_awake: u64,
+    /// Hubs that sleep.
+    pub hubs_asleep: u64,
+}
+
+/// Numbers that go up and down.
+#[derive(Debug, Default)]
+pub(crate) struct Gauges {
+    pub(crate) awake: Gauge,
+    pub(crate) asleep: Gauge,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicI64);
+
+impl Gauge {
+    pub(crate) fn add(&self, by: i64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub(&self, by: i64) {
+        self.0.fetch_sub(by, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        u64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+}
+
+/// A running node.
+pub struct Node {
+    shards: Vec<Shard>,
+    backlog_limit: usize,
+    gauges: Arc<Gauges>,
+    handles: parking_lot::Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Shard {
+    actor: ActorRef<ShardMsg>,
+    backlog: Backlog,
+}
+
+impl Node {
+    /// Starts the actors. The store's readers and writer belong to `tasks`.
+    ///
+    /// # Errors
+    /// [`StartError`] if an actor does not start.
+    pub async fn start(
+        config: NodeConfig,
+        bus: Arc<dyn Bus>,
+        store: Store,
+        clock: Clock,
+        tasks: &Tasks,
+    ) -> Result<Arc<Self>, StartError> {
+        let desk = Desk::open(store, clock, config.desk, tasks);
+        let surroundings = Arc::new(Surroundings { bus, desk, clock, idle: config.hub_idle });
+        let gauges = Arc::new(Gauges::default());
+        let mut shards = Vec::new();
+        let mut handles = Vec::new();
+        for _ in 0..config.shards.max(1) {
+            let start = ShardStart {
+                surroundings: surroundings.clone(),
+                limits: config.limits.clone(),
+                gauges: gauges.clone(),
+            };
+            let (actor, handle) = ShardActor::spawn(None, ShardActor, start).await?;
+            shards.push(Shard { actor, backlog: Backlog::default() });
+            handles.push(handle);
+        }
+        Ok(Arc::new(Self {
+            shards,
+            backlog_limit: config.backlog,
+            gauges,
+            handles: parking_lot::Mutex::new(handles),
+        }))
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn stats(&self) -> NodeStats {
+        NodeStats { hubs_awake: self.gauges.awake.get(), hubs_asleep: self.gauges.asleep.get() }
+    }
+
+    /// Stops all hubs and waits for them.
+    pub async fn stop(&self) {
+        for shard in &self.shards {
+            shard.actor.stop(None);
+        }
+        let handles = std::mem::take(&mut *self.handles.lock());
+        for handle in handles {
+            // Only a panic of the shard itself could make this an error, and then it has ended as well.
+            let _ = handle.await;
+        }
+    }
+
+    fn shard(&self, user: UserId) -> &Shard {
+        let mut hasher = DefaultHasher::new();
+        user.hash(&mut hasher);
+        let at = hasher.finish() % self.shards.len() as u64;
+        &self.shards[usize::try_from(at).unwrap_or_default()]
+    }
+}
+
+impl HubReceiver for Node {
+    fn receive(&self, frame: ToHub) -> Result<(), Refused> {
+        let shard = self.shard(frame.user);
+        // A refused message has an outcome and a refused connection comes back; the rest must arrive.
+        let permit = match frame.up {
+            Up::Message(..) | Up::Attach(..) | Up::WhoIsOnline { .. } => {
+                shard.backlog.admit(self.backlog_limit).ok_or(Refused::Full)?
+            }
+            _ => shard.backlog.admit_always(),
+        };
+        shard.actor.cast(ShardMsg::Frame(frame, permit)).map_err(|_| Refused::NoReceiver)
+    }
+}
