@@ -67,6 +67,9 @@ impl Tasks {
     /// Runs `future` as a task of this set. A set that was told to stop takes no more: the future is dropped.
     ///
     /// `name` says what it is, in logs and in the [`ShutdownReport`]; many tasks may share one.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, as `tokio::spawn` does.
     pub fn spawn<F>(&self, name: &'static str, future: F)
     where
         F: Future<Output = ()> + Send + 'static,

@@ -46,7 +46,7 @@ macro_rules! variables {
         #[command(next_help_heading = "Configuration")]
         pub struct ConfigArgs {
             $(
-                #[doc = $meaning]
+                #[doc = concat!("The text of `", $name, "`; [`reference()`] says what it means.")]
                 #[arg(
                     long, env = $name, value_name = "VALUE", hide_env_values = true,
                     help = concat!($meaning, " [default: ", $default, "]"),
