@@ -1,7 +1,7 @@
 //! Why a server did not start.
 
 /// Why a server did not start.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum StartError {
     /// A program is not installed.
     #[error("{program} is not installed; run: apt-get install -y {package}")]
@@ -22,4 +22,11 @@ pub enum StartError {
         /// Its log's end.
         log: String,
     },
+}
+
+/// In words: this is what an `unwrap` in a test shows.
+impl std::fmt::Debug for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }

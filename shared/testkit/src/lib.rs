@@ -15,6 +15,10 @@
 //!
 //! A program that is missing is an error (for `shared`, a panic) that names the package to install: a test that cannot
 //! run has not passed.
+//!
+//! `cargo run -p streamz-testkit` starts one of each for a person, until Ctrl-C.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod error;
 mod postgres;

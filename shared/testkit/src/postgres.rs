@@ -18,7 +18,7 @@ while read -r order port; do
     init) "$1/initdb" -D "$dir/data" -A trust -U postgres --no-sync --no-locale -E UTF8 ;;
     start) "$1/pg_ctl" -D "$dir/data" -w -t 60 -l "$dir/server.log" -o "-p $port -c listen_addresses=127.0.0.1 \
       -c unix_socket_directories='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
-      -c max_connections=300 -c shared_buffers=32MB -c autovacuum=off -c log_line_prefix='%d '" start ;;
+      -c max_connections=300 -c authentication_timeout=10s -c shared_buffers=32MB -c autovacuum=off -c log_line_prefix='%d '" start ;;
     stop) "$1/pg_ctl" -D "$dir/data" -w -m fast stop ;;
     crash) "$1/pg_ctl" -D "$dir/data" -w -m immediate stop ;;
     *) false ;;
@@ -50,12 +50,7 @@ impl Postgres {
         let supervisor = Supervisor::start(SCRIPT, &bin, &RunAs::Postgres)?;
         supervisor.order("init")?;
         let port = supervisor.start_on_free_port()?;
-        Ok(Self {
-            supervisor,
-            psql,
-            port,
-            databases: AtomicU32::new(0),
-        })
+        Ok(Self { supervisor, psql, port, databases: AtomicU32::new(0) })
     }
 
     /// The server that all tests of this process share. Do not stop it.
@@ -80,10 +75,7 @@ impl Postgres {
     /// The URL of a database.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!(
-            "postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable",
-            self.port
-        )
+        format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
     /// The port it listens on, on 127.0.0.1; the same after [`start_again`](Self::start_again).
@@ -98,28 +90,11 @@ impl Postgres {
     /// If it fails.
     pub fn sql(&self, database: &str, sql: &str) -> String {
         let output = Command::new(&self.psql)
-            .args([
-                "-X",
-                "-q",
-                "-A",
-                "-t",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-d",
-                &self.url(database),
-                "-c",
-                sql,
-            ])
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url(database), "-c", sql])
             .output()
             .unwrap_or_else(|error| panic!("psql: {error}"));
-        assert!(
-            output.status.success(),
-            "{sql}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8_lossy(&output.stdout)
-            .trim_end()
-            .to_owned()
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
     /// Stops the server; its connections are cut.
@@ -153,8 +128,6 @@ impl Postgres {
     }
 
     fn must(&self, order: &str) {
-        self.supervisor
-            .order(order)
-            .unwrap_or_else(|error| panic!("{error}"));
+        self.supervisor.order(order).unwrap_or_else(|error| panic!("{error}"));
     }
 }

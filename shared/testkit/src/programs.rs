@@ -23,13 +23,33 @@ pub(crate) fn debian_postgres_folders() -> Vec<PathBuf> {
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|entry| {
-            Some((
-                entry.file_name().to_str()?.parse().ok()?,
-                entry.path().join("bin"),
-            ))
-        })
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
         .collect();
     versions.sort();
     versions.into_iter().map(|(_, folder)| folder).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_is_an_error_that_names_the_command() {
+        let missing = folder_of("no-such-server", "some-package", &[]).unwrap_err();
+        // `unwrap` shows the debug form, `panic!` the other.
+        for shown in [format!("{missing:?}"), missing.to_string()] {
+            assert_eq!(shown, "no-such-server is not installed; run: apt-get install -y some-package");
+        }
+    }
+
+    #[test]
+    fn a_program_is_found_on_the_path_and_elsewhere() {
+        assert!(folder_of("sh", "dash", &[]).unwrap().join("sh").is_file());
+        let folder = std::env::current_exe().unwrap();
+        let folder = folder.parent().unwrap().to_owned();
+        let others = [PathBuf::from("/nonexistent"), folder.clone()];
+        let name: &'static str =
+            std::env::current_exe().unwrap().file_name().unwrap().to_str().unwrap().to_owned().leak();
+        assert_eq!(folder_of(name, "none", &others).unwrap(), folder);
+    }
 }

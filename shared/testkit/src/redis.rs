@@ -108,8 +108,6 @@ impl Redis {
     }
 
     fn must(&self, order: &str) {
-        self.supervisor
-            .order(order)
-            .unwrap_or_else(|error| panic!("{error}"));
+        self.supervisor.order(order).unwrap_or_else(|error| panic!("{error}"));
     }
 }

@@ -44,9 +44,7 @@ impl Supervisor {
             RunAs::Postgres if is_root()? => {
                 let mut command = Command::new("runuser");
                 // A folder of root's would be closed to it.
-                command
-                    .args(["-u", "postgres", "--", "sh"])
-                    .env_remove("TMPDIR");
+                command.args(["-u", "postgres", "--", "sh"]).env_remove("TMPDIR");
                 command
             }
             RunAs::Postgres | RunAs::Self_ => Command::new("sh"),
@@ -64,16 +62,9 @@ impl Supervisor {
             .spawn()?;
         let orders = child.stdin.take();
         let answers = child.stdout.take().ok_or_else(broken)?;
-        let mut shell = Shell {
-            child,
-            orders,
-            answers: BufReader::new(answers),
-        };
+        let mut shell = Shell { child, orders, answers: BufReader::new(answers) };
         let folder = PathBuf::from(shell.answer()?);
-        Ok(Self {
-            folder,
-            shell: Mutex::new(shell),
-        })
+        Ok(Self { folder, shell: Mutex::new(shell) })
     }
 
     /// A file in the server's folder.
@@ -99,10 +90,7 @@ impl Supervisor {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let log = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
-        Err(StartError::Refused {
-            order: order.to_owned(),
-            log,
-        })
+        Err(StartError::Refused { order: order.to_owned(), log })
     }
 
     /// Gives `start PORT` with free ports until the server has one. Another process may take a port between the search
@@ -146,9 +134,7 @@ fn broken() -> std::io::Error {
 }
 
 fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
-        .local_addr()?
-        .port())
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 fn is_root() -> std::io::Result<bool> {

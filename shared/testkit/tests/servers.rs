@@ -12,6 +12,12 @@ fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
+/// Of `NAME=scheme://…@host:port/…`.
+fn port_of(line: &str) -> u16 {
+    let after_host = line.rsplit_once("127.0.0.1:").unwrap().1;
+    after_host.split('/').next().unwrap().parse().unwrap()
+}
+
 fn redis_ping(redis: &Redis) -> String {
     let mut socket = TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
     socket.write_all(b"PING\r\n").unwrap();
@@ -41,10 +47,7 @@ fn postgres_starts_stops_and_keeps_its_data() {
 
 #[test]
 fn each_test_has_its_own_database() {
-    assert_ne!(
-        Postgres::shared().create_database(),
-        Postgres::shared().create_database()
-    );
+    assert_ne!(Postgres::shared().create_database(), Postgres::shared().create_database());
 }
 
 #[test]
@@ -63,45 +66,36 @@ fn redis_starts_stops_and_pauses() {
     assert!(!listens(port));
 }
 
-/// Not a test by itself: what the test below kills.
-#[test]
-fn victim() {
-    if std::env::var_os("STREAMZ_TESTKIT_VICTIM").is_none() {
-        return;
-    }
-    let (postgres, redis) = (Postgres::shared(), Redis::shared());
-    println!("\nports {} {}", postgres.port(), redis.port());
-    // Until killed.
-    let _ = std::io::stdin().read(&mut [0]);
-}
-
 #[test]
 fn a_killed_process_leaves_no_server() {
-    let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "victim", "--nocapture"])
-        .env("STREAMZ_TESTKIT_VICTIM", "1")
+    let mut victim = Command::new(env!("CARGO_BIN_EXE_streamz-testkit"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let ports: Vec<u16> = BufReader::new(victim.stdout.take().unwrap())
         .lines()
-        .find_map(|line| Some(line.unwrap().strip_prefix("ports ")?.to_owned()))
-        .unwrap()
-        .split(' ')
-        .map(|port| port.parse().unwrap())
+        .take(2)
+        .map(|line| port_of(&line.unwrap()))
         .collect();
-    // Each holds a connection open and so sees the server's end without asking again and again.
+    assert_eq!(ports.len(), 2);
+    // Each connection sees its server's end without asking again and again. It is in use: Postgres takes up to its
+    // authentication timeout over one that it accepted in the moment of its shutdown.
+    const SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
     let mut sockets: Vec<TcpStream> = ports
         .iter()
-        .map(|port| TcpStream::connect(("127.0.0.1", *port)).unwrap())
+        .zip([SSL_REQUEST, b"PING\r\n"])
+        .map(|(port, greeting)| {
+            let mut socket = TcpStream::connect(("127.0.0.1", *port)).unwrap();
+            socket.write_all(greeting).unwrap();
+            assert!(socket.read(&mut [0; 64]).unwrap() > 0);
+            socket
+        })
         .collect();
     victim.kill().unwrap();
     victim.wait().unwrap();
     for socket in &mut sockets {
-        socket
-            .set_read_timeout(Some(std::time::Duration::from_secs(30)))
-            .unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
         // The end of the stream or a reset, not a timeout.
         let closed = match socket.read(&mut [0; 64]) {
             Ok(0) => true,

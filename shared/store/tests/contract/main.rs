@@ -70,6 +70,7 @@ contract! {
         grow,
         end_once,
         are_written_any_number_of_times_at_once,
+        are_written_by_many_at_once,
         outlive_their_devices,
         name_only_devices_of_their_user,
         need_a_user,

@@ -81,6 +81,27 @@ pub(crate) async fn are_written_any_number_of_times_at_once(t: &Fixture) {
     assert_eq!(t.store.streams(ada.id, query()).await.unwrap().streams.len(), 1);
 }
 
+pub(crate) async fn are_written_by_many_at_once(t: &Fixture) {
+    const WRITERS: usize = 32;
+    const EACH: usize = 25;
+    let ada = t.user().await;
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|_| {
+            let store = t.store.clone();
+            tokio::spawn(async move {
+                for _ in 0..EACH {
+                    assert!(store.upsert_stream(&ringing(ada.id, at(0))).await.unwrap());
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let closed = t.store.close_open_streams(at(1), "end").await.unwrap();
+    assert_eq!(closed, (WRITERS * EACH) as u64);
+}
+
 pub(crate) async fn outlive_their_devices(t: &Fixture) {
     let ada = t.user().await;
     let (camera, tv) = (t.device(&ada, "camera").await, t.device(&ada, "tv").await);
