@@ -1,4 +1,17 @@
 //! The gateway: HTTP API and WebSocket sessions.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod authenticate;
+mod connections;
 pub mod hubs;
+mod inbox;
+pub mod problem;
+pub mod readiness;
+pub mod revoked;
+mod socket;
+pub mod state;
+mod wire;
+pub mod ws;
+
+pub use connections::Connections;
+pub use socket::{Authority, Sockets};

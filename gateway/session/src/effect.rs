@@ -84,6 +84,8 @@ pub enum Input<'a> {
     },
     /// The socket has to be closed with this code; the session may be resumed.
     Close(CloseCode),
+    /// Something that the hub said was lost on the way here: the device reads too slowly.
+    Overflowed,
     /// Time has passed; due when [`crate::Session::next_deadline`] says so.
     Tick,
 }

@@ -173,6 +173,13 @@ impl Session {
             }
             Input::Drain { after_ms } => self.say(&ServerMessage::Reconnect { after_ms }, &mut out),
             Input::Close(code) => self.close(code, Detach::Lost, cx.now, &mut out),
+            Input::Overflowed => {
+                // The copy is not whole any more and of no use; the hub's is.
+                self.close(CloseCode::SlowConsumer, Detach::Slow, cx.now, &mut out);
+                if self.phase != Phase::Over {
+                    self.end(&mut out);
+                }
+            }
             Input::Tick => self.tick(cx.now, &mut out),
         }
         out

@@ -1,0 +1,151 @@
+//! All connections of this gateway: where frames from the bus find their way to a connection's task.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use streamz_bus::{Bus, GatewayReceiver, Refused};
+use streamz_protocol::bus::{ToGateway, ToHub, Up};
+use streamz_protocol::{CloseCode, ConnId, GatewayId, UserId};
+
+use crate::hubs::Hubs;
+use crate::inbox::{Inbox, ToSession};
+
+/// The connections of one gateway.
+pub struct Connections {
+    gateway: GatewayId,
+    bus: Arc<dyn Bus>,
+    hubs: Hubs,
+    next: AtomicU64,
+    inboxes: RwLock<HashMap<u64, Arc<Inbox>>>,
+    users: Mutex<HashMap<UserId, Vec<u64>>>,
+}
+
+impl Connections {
+    /// None yet.
+    #[must_use]
+    pub fn new(gateway: GatewayId, bus: Arc<dyn Bus>, hubs: Hubs) -> Arc<Self> {
+        Arc::new(Self {
+            gateway,
+            bus,
+            hubs,
+            next: AtomicU64::new(1),
+            inboxes: RwLock::default(),
+            users: Mutex::default(),
+        })
+    }
+
+    /// How many there are, those included whose socket is gone and whose session waits for its device.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inboxes.read().len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Names a new connection and opens its inbox, for as long as the registration lives.
+    pub(crate) fn register(self: &Arc<Self>, user: UserId, inbox_bytes: usize) -> Registration {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let inbox = Arc::new(Inbox::new(inbox_bytes));
+        self.inboxes.write().insert(number, inbox.clone());
+        self.users.lock().entry(user).or_default().push(number);
+        let conn = ConnId { gateway: self.gateway, number };
+        Registration { connections: self.clone(), user, conn, inbox, told_hub: false }
+    }
+
+    /// Tells every device to come back, spread over `spread`, and closes its socket with 4000.
+    pub fn drain(&self, spread: Duration) {
+        let inboxes: Vec<Arc<Inbox>> = self.inboxes.read().values().cloned().collect();
+        let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
+        let count = inboxes.len().max(1) as u64;
+        for (at, inbox) in inboxes.into_iter().enumerate() {
+            // Evenly spread: as good as random here, and no two at once.
+            let after_ms = spread_ms.saturating_mul(at as u64) / count;
+            // One that overflowed is closing already.
+            let _ = inbox.push(ToSession::Drain { after_ms });
+            let _ = inbox.push(ToSession::Close(CloseCode::Draining));
+        }
+    }
+
+    fn deliver(&self, number: u64, item: ToSession) -> Result<(), Refused> {
+        let inbox = self.inboxes.read().get(&number).cloned().ok_or(Refused::NoReceiver)?;
+        inbox.push(item).map_err(|_| Refused::Full)
+    }
+
+    /// A new hub asks who is there: each connection of the user announces itself.
+    fn roll(&self, user: UserId, epoch: u64) {
+        let numbers = self.users.lock().get(&user).cloned().unwrap_or_default();
+        let told = |number: &u64| self.deliver(*number, ToSession::Roll { epoch }).is_ok();
+        let conns = numbers
+            .into_iter()
+            .filter(told)
+            .map(|number| ConnId { gateway: self.gateway, number })
+            .collect();
+        let up = Up::Roster { gateway: self.gateway, epoch, conns };
+        if let Err(refused) = self.bus.to_hub(ToHub { user, up }) {
+            tracing::warn!(%user, %refused, "a new hub could not be told of its connections");
+        }
+    }
+
+    fn forget(&self, user: UserId, number: u64) {
+        self.inboxes.write().remove(&number);
+        let mut users = self.users.lock();
+        if let Some(numbers) = users.get_mut(&user) {
+            numbers.retain(|known| *known != number);
+            if numbers.is_empty() {
+                users.remove(&user);
+            }
+        }
+    }
+}
+
+impl GatewayReceiver for Connections {
+    fn receive(&self, frame: ToGateway) -> Result<(), Refused> {
+        match frame {
+            ToGateway::Conn(conn, down) => self.deliver(conn.number, ToSession::Down(down)),
+            ToGateway::Roll { user, epoch } => {
+                self.roll(user, epoch);
+                Ok(())
+            }
+            ToGateway::Online { request, devices } => {
+                self.hubs.answered(request, devices);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A connection's place among the others. When it is dropped the hub hears that the connection is gone, unless it
+/// was told.
+pub(crate) struct Registration {
+    connections: Arc<Connections>,
+    pub(crate) user: UserId,
+    pub(crate) conn: ConnId,
+    pub(crate) inbox: Arc<Inbox>,
+    told_hub: bool,
+}
+
+impl Registration {
+    /// Tells the user's hub.
+    pub(crate) fn to_hub(&mut self, up: Up) -> Result<(), Refused> {
+        self.told_hub = matches!(up, Up::Gone(_));
+        self.connections.bus.to_hub(ToHub { user: self.user, up })
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.connections.forget(self.user, self.conn.number);
+        if !self.told_hub
+            && let Err(refused) = self.to_hub(Up::Gone(self.conn))
+        {
+            tracing::debug!(user = %self.user, %refused, "a hub could not be told of a lost connection");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Bytes in and out of one WebSocket, without waiting for a slow peer.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::{Sink, Stream};
+use streamz_protocol::CloseCode;
+use streamz_session::Outgoing;
+use tokio_tungstenite::tungstenite;
+
+/// Bytes that are handed to the socket before it is asked to take them.
+const BURST: usize = 32 * 1024;
+
+/// Something for the socket.
+#[derive(Debug)]
+pub(crate) enum Out {
+    Frame(Outgoing),
+    Ping,
+    Close(CloseCode),
+}
+
+/// What happened on the socket.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The system took this many bytes of frames, up to this `seq`.
+    Written { bytes: usize, seq: Option<u64> },
+    /// A text frame.
+    Text(Utf8Bytes),
+    /// Any other sign of life.
+    Alive,
+    /// A frame that no client of this protocol sends.
+    Violation(&'static str),
+    /// The socket is gone; `clean` if the device closed it.
+    Gone { clean: bool },
+}
+
+/// A WebSocket and what waits for it. How much may wait is the session's business.
+pub(crate) struct Wire {
+    socket: WebSocket,
+    waiting: VecDeque<Out>,
+    /// What was handed over and not yet taken.
+    bytes: usize,
+    seq: Option<u64>,
+    dirty: bool,
+    broken: bool,
+}
+
+impl Wire {
+    pub(crate) fn new(socket: WebSocket, waiting: VecDeque<Out>) -> Self {
+        Self { socket, waiting, bytes: 0, seq: None, dirty: false, broken: false }
+    }
+
+    pub(crate) fn push(&mut self, out: Out) {
+        self.waiting.push_back(out);
+    }
+
+    /// Writes what can be written, then reads what can be read.
+    pub(crate) async fn next(&mut self) -> Event {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Poll::Ready(event) = self.poll_write(cx) {
+            return Poll::Ready(event);
+        }
+        self.poll_read(cx)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        const GONE: Poll<Event> = Poll::Ready(Event::Gone { clean: false });
+        while self.bytes < BURST && !self.waiting.is_empty() {
+            match Pin::new(&mut self.socket).poll_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return GONE,
+                Poll::Pending => break,
+            }
+            let Some(out) = self.waiting.pop_front() else { break };
+            if self.waiting.is_empty() {
+                self.waiting.shrink_to_fit();
+            }
+            let message = self.message(out);
+            if Pin::new(&mut self.socket).start_send(message).is_err() {
+                return GONE;
+            }
+            self.dirty = true;
+        }
+        if !self.dirty {
+            return Poll::Pending;
+        }
+        if ready!(Pin::new(&mut self.socket).poll_flush(cx)).is_err() {
+            return GONE;
+        }
+        self.dirty = false;
+        let written = Event::Written { bytes: std::mem::take(&mut self.bytes), seq: self.seq.take() };
+        Poll::Ready(written)
+    }
+
+    fn message(&mut self, out: Out) -> Message {
+        match out {
+            Out::Frame(outgoing) => {
+                self.bytes += outgoing.weight();
+                self.seq = outgoing.seq.or(self.seq);
+                Message::Text(outgoing.render().into())
+            }
+            Out::Ping => Message::Ping(Default::default()),
+            Out::Close(code) => Message::Close(Some(CloseFrame {
+                code: code.code(),
+                reason: Utf8Bytes::from_static(code.as_str()),
+            })),
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.broken {
+            return Poll::Pending;
+        }
+        let event = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+            Some(Ok(Message::Text(text))) => Event::Text(text),
+            Some(Ok(Message::Ping(_))) => {
+                // The answer waits in the socket for the next flush.
+                self.dirty = true;
+                Event::Alive
+            }
+            Some(Ok(Message::Pong(_))) => Event::Alive,
+            Some(Ok(Message::Binary(_))) => Event::Violation("binary"),
+            Some(Ok(Message::Close(_))) => Event::Gone { clean: true },
+            Some(Err(error)) => self.read_error(error),
+            None => Event::Gone { clean: false },
+        };
+        Poll::Ready(event)
+    }
+
+    /// After a broken frame nothing can be read any more, but the device can still be told.
+    fn read_error(&mut self, error: axum::Error) -> Event {
+        let cause = error.into_inner();
+        let what = match cause.downcast_ref::<tungstenite::Error>() {
+            Some(tungstenite::Error::Capacity(_)) => "frame_too_large",
+            Some(tungstenite::Error::Utf8(_)) => "not_utf8",
+            Some(tungstenite::Error::Protocol(
+                tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+            )) => return Event::Gone { clean: false },
+            Some(tungstenite::Error::Protocol(_)) => "protocol",
+            _ => return Event::Gone { clean: false },
+        };
+        self.broken = true;
+        Event::Violation(what)
+    }
+
+    /// Whether everything was said and nothing can be heard any more.
+    pub(crate) fn is_mute(&self) -> bool {
+        self.broken && self.waiting.is_empty() && !self.dirty
+    }
+}

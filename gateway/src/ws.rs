@@ -1,0 +1,305 @@
+//! `GET /ws`: who may have a session, and how everybody else learns that they may not.
+//!
+//! A client that offered the subprotocol `streamz.v1` is let in and learns a refusal by its close code; any other
+//! learns it by the HTTP status. So the hub is asked before the request is answered.
+
+use std::sync::Arc;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use futures_util::SinkExt;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use streamz_protocol::bus::{Attach, Caps, Resume};
+use streamz_protocol::objects::IceServer;
+use streamz_protocol::{CloseCode, DeviceId, Millis, SessionId, UserId};
+use streamz_session::{Facts, TokenFacts};
+use tokio_util::task::TaskTracker;
+
+use crate::authenticate::{AuthFailure, Identity, authenticate, bearer};
+use crate::problem::{Code, Problem};
+use crate::socket::{Authority, Connection, Sockets};
+use crate::state::AppState;
+
+/// The subprotocol of clients that acknowledge and resume.
+pub const SUBPROTOCOL: &str = "streamz.v1";
+/// What precedes an access token among the offered subprotocols: a browser cannot set headers.
+const BEARER_PREFIX: &str = "bearer.";
+/// The longest `device_name` and `device_type`, in characters.
+const NAME_MAX_CHARS: usize = 255;
+/// The most streams that a device may say it takes.
+const MAX_STREAMS: u16 = 64;
+/// What tungstenite reads at once. Its default of 128 KiB is allocated for every connection.
+const READ_BUFFER: usize = 1024;
+
+/// Everything the route needs.
+#[derive(Clone)]
+pub struct WebSockets {
+    /// What the connections share.
+    pub sockets: Arc<Sockets>,
+    /// Follows the tasks of all connections, so that the process can wait for them.
+    pub tasks: TaskTracker,
+    /// Connections that this process takes.
+    pub max_connections: usize,
+}
+
+/// The route.
+#[must_use]
+pub fn route(web_sockets: WebSockets) -> MethodRouter<AppState> {
+    get(move |state: State<AppState>, request: Request| connect(state, web_sockets, request))
+}
+
+async fn connect(State(state): State<AppState>, web_sockets: WebSockets, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let offered = Offered::of(&parts.headers);
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &state).await {
+        Ok(upgrade) => upgrade,
+        Err(_) => {
+            let detail = "This route speaks WebSocket only (RFC 6455, version 13).";
+            return Problem::new(Code::BadRequest, detail).into_response();
+        }
+    };
+    let limits = &web_sockets.sockets.limits;
+    let upgrade = upgrade
+        .protocols([SUBPROTOCOL])
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * limits.outbound_bytes)
+        .max_message_size(limits.frame_bytes)
+        .max_frame_size(limits.frame_bytes);
+    match admit(&state, &web_sockets, &parts.headers, &parts.uri, &offered).await {
+        Ok(connection) => {
+            metrics::counter!("streamz_connects_total", "outcome" => "accepted").increment(1);
+            let token = web_sockets.tasks.token();
+            upgrade.on_upgrade(move |socket| async move {
+                let _counted = token;
+                Box::pin(connection.run(socket)).await;
+            })
+        }
+        Err(refusal) => {
+            metrics::counter!("streamz_connects_total", "outcome" => refusal.label()).increment(1);
+            match refusal {
+                Refusal::Closed(code) | Refusal::Failed(code, _) if offered.v1 => {
+                    let token = web_sockets.tasks.token();
+                    upgrade.on_upgrade(move |socket| async move {
+                        let _counted = token;
+                        close(socket, code).await;
+                    })
+                }
+                Refusal::Failed(_, failure) => Problem::from(failure).into_response(),
+                Refusal::Closed(code) => refused(code).into_response(),
+                Refusal::Problem(problem) => problem.into_response(),
+            }
+        }
+    }
+}
+
+/// Why there is no session.
+enum Refusal {
+    /// A client of ours learns it by this code.
+    Closed(CloseCode),
+    /// The same, with what to say over HTTP.
+    Failed(CloseCode, AuthFailure),
+    /// The request itself is wrong: everybody learns it by the status.
+    Problem(Problem),
+}
+
+impl Refusal {
+    fn label(&self) -> &'static str {
+        match self {
+            Refusal::Closed(code) | Refusal::Failed(code, _) => code.as_str(),
+            Refusal::Problem(_) => "bad_request",
+        }
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Refusal::Problem(problem)
+    }
+}
+
+/// What the client offered as subprotocols.
+struct Offered {
+    v1: bool,
+    token: Option<String>,
+}
+
+impl Offered {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut offered = Self { v1: false, token: None };
+        let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+        for protocol in values.flat_map(|value| value.split(',')).map(str::trim) {
+            match protocol.strip_prefix(BEARER_PREFIX) {
+                Some(token) if offered.token.is_none() => offered.token = Some(token.to_owned()),
+                _ => offered.v1 |= protocol == SUBPROTOCOL,
+            }
+        }
+        offered
+    }
+}
+
+async fn admit(
+    state: &AppState,
+    web_sockets: &WebSockets,
+    headers: &HeaderMap,
+    uri: &Uri,
+    offered: &Offered,
+) -> Result<Connection, Refusal> {
+    check_origin(state, headers)?;
+    let query = WsQuery::parse(uri)?;
+    let token = bearer(headers).or(offered.token.as_deref());
+    let identity = token
+        .ok_or(AuthFailure::Missing)
+        .and_then(|token| authenticate(state, token))
+        .map_err(|failure| Refusal::Failed(failure.close_code(), failure))?;
+    let sockets = &web_sockets.sockets;
+    if state.is_draining() || sockets.stopping.is_cancelled() {
+        return Err(Refusal::Closed(CloseCode::Draining));
+    }
+    if sockets.connections.len() >= web_sockets.max_connections {
+        return Err(Refusal::Closed(CloseCode::Unavailable));
+    }
+    let registration = sockets.connections.register(identity.user, sockets.limits.outbound_bytes);
+    let (ice_servers, ice_renew_at) = sockets.authority.ice_servers(identity.user);
+    let facts = Facts {
+        conn: registration.conn,
+        user: identity.user,
+        attach: Attach {
+            device: query.device_id,
+            name: query.device_name.map(Into::into),
+            device_type: query.device_type.map(Into::into),
+            family: identity.family,
+            caps: Caps { acks: offered.v1, max_streams: query.max_streams },
+            resume: query.session_id.map(|session| Resume { session, last_seq: query.last_seq }),
+        },
+        token_expires: expires(state, &identity),
+        ice_servers,
+        ice_renew_at,
+        limits: sockets.limits.clone(),
+    };
+    Connection::attach(sockets.clone(), registration, facts).await.map_err(Refusal::Closed)
+}
+
+/// A page of a foreign origin must not use the cookies or the network place of its reader.
+fn check_origin(state: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let allowed = origin.to_str().is_ok_and(|origin| state.settings().origins.allows(origin, host));
+    if allowed {
+        Ok(())
+    } else {
+        Err(Problem::new(Code::ForbiddenOrigin, "Add the page's origin to ALLOWED_ORIGINS."))
+    }
+}
+
+/// The query parameters of the route.
+#[derive(Deserialize)]
+struct WsQuery {
+    device_id: DeviceId,
+    device_name: Option<String>,
+    device_type: Option<String>,
+    session_id: Option<SessionId>,
+    #[serde(default)]
+    last_seq: u64,
+    #[serde(default = "one_stream")]
+    max_streams: u16,
+    token: Option<IgnoredAny>,
+    access_token: Option<IgnoredAny>,
+}
+
+fn one_stream() -> u16 {
+    1
+}
+
+impl WsQuery {
+    fn parse(uri: &Uri) -> Result<Self, Problem> {
+        let bad = |detail: &str| Problem::new(Code::MalformedQuery, detail.to_owned());
+        let Ok(axum::extract::Query(query)) = axum::extract::Query::<Self>::try_from_uri(uri) else {
+            return Err(bad(
+                "Give device_id (1 to 255 characters), and if you like device_name, device_type, max_streams (a \
+                 number), session_id (a UUID) with last_seq (a number); each once and percent-encoded.",
+            ));
+        };
+        if query.token.is_some() || query.access_token.is_some() {
+            return Err(bad(
+                "A token in a URL ends up in logs: send it as Authorization: Bearer TOKEN, or as the subprotocol \
+                 bearer.TOKEN.",
+            ));
+        }
+        if !(1..=MAX_STREAMS).contains(&query.max_streams) {
+            return Err(bad(&format!("max_streams must be 1 to {MAX_STREAMS}.")));
+        }
+        for (key, value) in [("device_name", &query.device_name), ("device_type", &query.device_type)] {
+            if value.as_ref().is_some_and(|value| !is_name(value)) {
+                return Err(bad(&format!(
+                    "{key} must have 1 to {NAME_MAX_CHARS} characters and no control characters."
+                )));
+            }
+        }
+        Ok(query)
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let blank = text.trim().is_empty();
+    !blank && text.chars().count() <= NAME_MAX_CHARS && !text.chars().any(char::is_control)
+}
+
+/// The token's end on the clock of the state machines.
+fn expires(state: &AppState, identity: &Identity) -> Millis {
+    let left = (identity.expires_at - state.now()).to_std().unwrap_or_default();
+    state.clock().now() + left
+}
+
+/// A refusal of the hub, for clients that learn it by the HTTP status.
+fn refused(code: CloseCode) -> Problem {
+    match code {
+        CloseCode::InvalidToken | CloseCode::TokenExpired => Problem::from(AuthFailure::Missing),
+        CloseCode::Revoked => Problem::from(AuthFailure::Revoked),
+        CloseCode::TooManyDevices => {
+            Problem::new(Code::TooManyDevices, "Disconnect or remove another device of this account first.")
+        }
+        CloseCode::DeviceRemoved => {
+            Problem::new(Code::NotFound, "This device was removed from the account.")
+        }
+        _ => Problem::new(Code::Unavailable, "Come back in a moment.").retry_after(2),
+    }
+}
+
+async fn close(mut socket: WebSocket, code: CloseCode) {
+    let frame = CloseFrame { code: code.code(), reason: Utf8Bytes::from_static(code.as_str()) };
+    // A peer that does not read it is gone anyway.
+    let said = socket.send(Message::Close(Some(frame)));
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), said).await;
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), socket.close()).await;
+}
+
+/// The state of the API judges tokens and makes credentials.
+pub struct StateAuthority(pub AppState);
+
+impl Authority for StateAuthority {
+    fn check(&self, token: &str) -> Option<TokenFacts> {
+        let identity = authenticate(&self.0, token).ok()?;
+        Some(TokenFacts {
+            user: identity.user,
+            family: identity.family,
+            expires: expires(&self.0, &identity),
+        })
+    }
+
+    fn ice_servers(&self, user: UserId) -> (Vec<IceServer>, Option<Millis>) {
+        let state = &self.0;
+        let now = state.now();
+        let servers = state.ice().at(&user.to_string(), now).into_iter().map(Into::into).collect();
+        let renew_at = state.ice().renew_at(now).map(|at| {
+            let left = (at - now).to_std().unwrap_or_default();
+            state.clock().now() + left
+        });
+        (servers, renew_at)
+    }
+}
