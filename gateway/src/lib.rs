@@ -3,11 +3,13 @@
 
 pub mod authenticate;
 mod connections;
+pub mod http;
 pub mod hubs;
 mod inbox;
 pub mod problem;
 pub mod readiness;
 pub mod revoked;
+pub mod serve;
 mod socket;
 pub mod state;
 mod wire;

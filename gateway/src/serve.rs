@@ -1,0 +1,200 @@
+//! The server loop: accepts connections, speaks HTTP/1.1 on each, and ends in order.
+//!
+//! `axum::serve` has neither a limit on the time for a request's headers nor one on connections, and leaves Nagle's
+//! algorithm on. A socket that was upgraded leaves this loop (whoever upgraded it owns it) but not the count of
+//! connections: its place goes with it.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use crate::problem::{Code, PROBLEM_JSON, Problem};
+
+/// The most that is read ahead, and so the longest head of a request, in bytes. It is freed by an upgrade.
+const BUFFER_MAX: usize = 16 * 1024;
+/// How long to wait when the process can open no more sockets.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What bounds a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServeOptions {
+    /// How long a client may take to send a request's head; also how long a connection may be idle.
+    pub header_timeout: Duration,
+    /// Connections at the same time, upgraded ones included; the next one is told to come again.
+    pub max_connections: NonZeroUsize,
+    /// How long requests may take to finish after the shutdown began; then they are cut off.
+    pub drain: Duration,
+}
+
+/// How a listener ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServeReport {
+    /// Connections that were cut off because their requests did not end in time.
+    pub cut_off: usize,
+}
+
+/// A connection and its place in the count. What a handler that upgrades gets is a `TokioIo<Socket>`.
+#[derive(Debug)]
+pub struct Socket {
+    stream: TcpStream,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Serves `router` until `shutdown` is cancelled and every request has been answered, or cut off after
+/// [`ServeOptions::drain`]. WebSockets are not waited for: they are their owner's.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    options: ServeOptions,
+    shutdown: CancellationToken,
+) -> ServeReport {
+    let places = Arc::new(Semaphore::new(options.max_connections.get().min(Semaphore::MAX_PERMITS)));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            // Whoever has ended gives its memory back.
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
+                    Ok(place) => {
+                        prepare(&stream);
+                        let socket = Socket { stream, _place: place };
+                        connections.spawn(connection(socket, peer, router.clone(), options, shutdown.clone()));
+                    }
+                    Err(_) => turn_away(stream),
+                },
+                Err(error) => pause_after(&error, &shutdown).await,
+            },
+        }
+    }
+    // From here on the system refuses new connections.
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    let in_time = tokio::time::timeout(options.drain, all).await.is_ok();
+    let cut_off = if in_time { 0 } else { connections.len() };
+    connections.shutdown().await;
+    ServeReport { cut_off }
+}
+
+async fn connection(
+    socket: Socket,
+    peer: SocketAddr,
+    router: Router,
+    options: ServeOptions,
+    shutdown: CancellationToken,
+) {
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        // A router is always ready.
+        router.clone().call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(BUFFER_MAX)
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            // The request that is being answered is the last one; a connection without one ends.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // A client that went away, was too slow or spoke no HTTP.
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+fn prepare(stream: &TcpStream) {
+    // A small frame is not kept back until another one is acknowledged.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a socket keeps small frames back");
+    }
+}
+
+/// Says why, as far as that is possible without waiting for anybody, and closes.
+fn turn_away(stream: TcpStream) {
+    metrics::counter!("streamz_connections_refused_total").increment(1);
+    let problem =
+        Problem::new(Code::Busy, "This server has as many connections as it takes; come again in a moment.");
+    let body = problem.to_json(None);
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\n\
+         retry-after: 1\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    // It fits into the empty buffer of a new socket; a client that is gone already needs no answer.
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = io::Write::write(&mut stream, answer.as_bytes());
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+    }
+}
+
+/// A connection that failed before it was accepted concerns nobody; that the process can open no more sockets
+/// passes when others close.
+async fn pause_after(error: &io::Error, shutdown: &CancellationToken) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        return;
+    }
+    tracing::error!(%error, "no connection can be accepted right now");
+    shutdown.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
