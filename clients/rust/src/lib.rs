@@ -1,27 +1,4 @@
-//! The native client of Streamz: connect, resume, send with outcome.
-//!
-//! ```no_run
-//! use streamz_client::{Api, Client, DeviceId, Event, Outgoing, TokenSource};
-//!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let api = Api::new("http://127.0.0.1:8080")?;
-//! let token = TokenSource::login(api, "ada@example.com", "correct horse");
-//! let laptop = DeviceId::new("laptop")?;
-//! let (client, mut events) = Client::builder("http://127.0.0.1:8080", laptop, token)
-//!     .named("Ada's laptop", "laptop")
-//!     .connect()
-//!     .await?;
-//!
-//! let outcome = client.send(Outgoing::offer("v=0…").to(DeviceId::new("tv")?)).await?;
-//! println!("{outcome:?}");
-//! while let Some(event) = events.recv().await {
-//!     if let Event::Message(frame) = event {
-//!         println!("{:?}", frame.message);
-//!     }
-//! }
-//! # Ok(())
-//! # }
-//! ```
+//! The native client of Streamz: connect, resume, send with outcome. `README.md` has an example.
 //!
 //! * [`Client`] and [`Events`] are the two ends of one task that keeps one WebSocket up;
 //! * [`session`] holds every rule of delivery without I/O, for those who drive it themselves;
@@ -53,3 +30,8 @@ pub use session::Counters;
 pub use streamz_protocol::client_encode::{Candidate, Description, Outgoing};
 pub use streamz_protocol::{self as protocol, DeviceId};
 pub use token::{Need, ProvideToken, TokenFuture, TokenSource};
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

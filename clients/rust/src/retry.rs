@@ -133,3 +133,164 @@ impl Retry {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+
+    const NOT: Duration = Duration::ZERO;
+
+    fn retry(first_must_do: bool) -> Retry {
+        Retry::new(Backoff::new(Duration::from_millis(250), Duration::from_secs(15)), first_must_do)
+    }
+
+    fn known() -> Retry {
+        let mut retry = retry(true);
+        retry.online();
+        retry
+    }
+
+    fn next(retry: &mut Retry, lost: Lost, online_for: Duration) -> Next {
+        retry.lost(&lost.into(), online_for, &mut SmallRng::seed_from_u64(1))
+    }
+
+    fn closed(code: CloseCode) -> Lost {
+        Lost::Closed { code: code.code() }
+    }
+
+    fn comes_back(retry: &mut Retry, lost: Lost) -> bool {
+        matches!(next(retry, lost, NOT), Next::Again(_))
+    }
+
+    #[test]
+    fn the_table_of_close_codes_decides_who_comes_back() {
+        for code in CloseCode::ALL {
+            let again = code.come_back() || *code == CloseCode::InvalidToken;
+            assert_eq!(comes_back(&mut known(), closed(*code)), again, "{code}");
+        }
+        for code in [1000, 1001, 1006, 1011, 4499, 5000] {
+            assert!(comes_back(&mut known(), Lost::Closed { code }), "{code}");
+        }
+        for code in [4506, 4999] {
+            assert_eq!(next(&mut known(), Lost::Closed { code }, NOT), Next::End(Ended::Closed { code }));
+        }
+    }
+
+    #[test]
+    fn a_lapsed_token_is_replaced_first() {
+        let mut retry = known();
+        assert_eq!(retry.need(), Need::Valid);
+        assert!(comes_back(&mut retry, closed(CloseCode::TokenExpired)));
+        assert_eq!(retry.need(), Need::New);
+        retry.got_token();
+        assert!(comes_back(&mut retry, Lost::Silent));
+        assert_eq!(retry.need(), Need::Valid);
+    }
+
+    #[test]
+    fn a_refused_token_is_replaced_once() {
+        let refusals = [
+            (closed(CloseCode::InvalidToken), Ended::Closed { code: 4500 }),
+            (Lost::Refused { status: 401 }, Ended::Refused { status: 401 }),
+        ];
+        for (lost, ended) in refusals {
+            for first_must_do in [true, false] {
+                let mut retry = retry(first_must_do);
+                assert!(comes_back(&mut retry, lost.clone()));
+                assert_eq!(retry.need(), Need::New);
+                retry.got_token();
+                assert_eq!(next(&mut retry, lost.clone(), NOT), Next::End(ended.clone()));
+            }
+            let mut retry = known();
+            assert!(comes_back(&mut retry, lost.clone()));
+            retry.got_token();
+            assert!(
+                matches!(next(&mut retry, lost.clone(), GOOD), Next::Again(_)),
+                "once per good connection"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_replaced_ends_with_the_refusal() {
+        let mut retry = known();
+        assert!(comes_back(&mut retry, closed(CloseCode::TokenExpired)));
+        let ended = Ended::Closed { code: 4001 };
+        assert_eq!(next(&mut retry, Lost::Token(TokenError::NoneNewer), NOT), Next::End(ended));
+        let refused = TokenError::Refused("gone".into());
+        let ended = Ended::Token(refused.clone());
+        assert_eq!(next(&mut known(), Lost::Token(refused), NOT), Next::End(ended));
+        let later = Lost::Token(TokenError::Unavailable("no network".into()));
+        assert!(comes_back(&mut known(), later));
+    }
+
+    #[test]
+    fn a_first_attempt_that_must_do_is_not_repeated() {
+        for lost in
+            [Lost::TimedOut, Lost::Io(io::ErrorKind::ConnectionRefused), closed(CloseCode::Unavailable)]
+        {
+            let ended = Ended::FirstAttempt(lost.clone());
+            assert_eq!(next(&mut retry(true), lost.clone(), NOT), Next::End(ended));
+            assert!(comes_back(&mut retry(false), lost.clone()));
+            assert!(comes_back(&mut known(), lost));
+        }
+        let mut retry = retry(true);
+        assert!(comes_back(&mut retry, closed(CloseCode::TokenExpired)));
+        let lost = Lost::Token(TokenError::Unavailable("no network".into()));
+        let ended = Ended::FirstAttempt(lost.clone());
+        assert_eq!(next(&mut retry, lost, NOT), Next::End(ended), "not for ever");
+        assert_eq!(
+            next(&mut retry, closed(CloseCode::TokenExpired), NOT),
+            Next::End(Ended::FirstAttempt(closed(CloseCode::TokenExpired)))
+        );
+    }
+
+    #[test]
+    fn a_wrong_address_is_final_only_before_it_ever_worked() {
+        let not_found = || Lost::Refused { status: 404 };
+        assert_eq!(next(&mut retry(false), not_found(), NOT), Next::End(Ended::Refused { status: 404 }));
+        assert!(comes_back(&mut known(), not_found()));
+        for status in [408, 425, 429, 500, 502, 503] {
+            assert!(comes_back(&mut retry(false), Lost::Refused { status }), "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_honoured_within_reason() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        for (asked, waits) in [(7, Duration::from_secs(7)), (1_000_000, MAX_WAIT)] {
+            let failed =
+                Failed { lost: Lost::Refused { status: 503 }, retry_after: Some(Duration::from_secs(asked)) };
+            let Next::Again(wait) = known().lost(&failed, NOT, &mut rng) else { panic!("ended") };
+            assert!(wait >= waits && wait <= waits + Duration::from_millis(250), "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_good_connection_is_followed_by_a_first_retry() {
+        let most = |online_for, lost: fn() -> Lost| {
+            let waits = (0..200).map(|seed| {
+                let mut retry = known();
+                let mut rng = SmallRng::seed_from_u64(seed);
+                for _ in 0..5 {
+                    retry.lost(&Lost::Silent.into(), NOT, &mut rng);
+                }
+                match retry.lost(&lost().into(), online_for, &mut rng) {
+                    Next::Again(wait) => wait,
+                    Next::End(ended) => panic!("{ended}"),
+                }
+            });
+            waits.max().unwrap()
+        };
+        assert!(most(NOT, || Lost::Silent) > Duration::from_secs(3));
+        assert!(most(GOOD, || Lost::Silent) <= Duration::from_millis(50));
+        assert!(most(NOT, || Lost::Dropped) <= Duration::from_millis(50));
+        assert_eq!(most(NOT, || Lost::Moved), NOT);
+        assert!(most(GOOD, || closed(CloseCode::Unavailable)) > Duration::from_millis(50));
+    }
+}

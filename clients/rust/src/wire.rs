@@ -48,19 +48,14 @@ impl Wire {
         Self { socket, unflushed: false, broken: None }
     }
 
-    /// Writes whatever the session has to say and, if `reading`, gives back the next frame. Whenever there is none to
-    /// read, the session confirms what it has. Cancel-safe.
+    /// Writes whatever the session has to say and, if `reading` and not paused, gives back the next frame. Whenever
+    /// there is none, the session confirms what the program has. Cancel-safe.
     pub(crate) async fn turn(&mut self, shared: &Shared, reading: bool) -> Result<Message, Lost> {
         poll_fn(|cx| {
             loop {
                 let written = self.poll_write(cx, shared);
-                if !reading {
-                    return match written {
-                        Poll::Ready(Err(lost)) => Poll::Ready(Err(lost)),
-                        _ => Poll::Pending,
-                    };
-                }
-                if let Poll::Ready(message) = self.poll_read(cx) {
+                let reading = reading && !shared.lock().switches.paused;
+                if let Poll::Ready(message) = self.poll_read(cx, reading) {
                     return Poll::Ready(message);
                 }
                 // With nothing left to write, what the session says now is written in another round.
@@ -115,8 +110,8 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Lost>> {
-        let read = self.socket.poll_next_unpin(cx);
+    fn poll_read(&mut self, cx: &mut Context<'_>, reading: bool) -> Poll<Result<Message, Lost>> {
+        let read = if reading { self.socket.poll_next_unpin(cx) } else { Poll::Pending };
         let message = match read {
             Poll::Ready(Some(Ok(message))) => message,
             Poll::Ready(Some(Err(error))) => {
