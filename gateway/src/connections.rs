@@ -82,11 +82,8 @@ impl Connections {
     fn roll(&self, user: UserId, epoch: u64) {
         let numbers = self.users.lock().get(&user).cloned().unwrap_or_default();
         let told = |number: &u64| self.deliver(*number, ToSession::Roll { epoch }).is_ok();
-        let conns = numbers
-            .into_iter()
-            .filter(told)
-            .map(|number| ConnId { gateway: self.gateway, number })
-            .collect();
+        let conns =
+            numbers.into_iter().filter(told).map(|number| ConnId { gateway: self.gateway, number }).collect();
         let up = Up::Roster { gateway: self.gateway, epoch, conns };
         if let Err(refused) = self.bus.to_hub(ToHub { user, up }) {
             tracing::warn!(%user, %refused, "a new hub could not be told of its connections");
@@ -133,7 +130,7 @@ pub(crate) struct Registration {
 
 impl Registration {
     /// Tells the user's hub.
-    pub(crate) fn to_hub(&mut self, up: Up) -> Result<(), Refused> {
+    pub(crate) fn tell_hub(&mut self, up: Up) -> Result<(), Refused> {
         self.told_hub = matches!(up, Up::Gone(_));
         self.connections.bus.to_hub(ToHub { user: self.user, up })
     }
@@ -143,7 +140,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.connections.forget(self.user, self.conn.number);
         if !self.told_hub
-            && let Err(refused) = self.to_hub(Up::Gone(self.conn))
+            && let Err(refused) = self.tell_hub(Up::Gone(self.conn))
         {
             tracing::debug!(user = %self.user, %refused, "a hub could not be told of a lost connection");
         }

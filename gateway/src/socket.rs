@@ -215,7 +215,7 @@ impl Connection {
             _ => None,
         };
         let attaching = matches!(up, Up::Attach(..));
-        match self.registration.to_hub(up) {
+        match self.registration.tell_hub(up) {
             Ok(()) => {}
             Err(Refused::Full | Refused::NoReceiver) if attaching => {
                 self.feed(Input::Down(Down::Refused(CloseCode::Unavailable)), wire);

@@ -48,7 +48,6 @@ pub struct WebSockets {
 }
 
 /// The route.
-#[must_use]
 pub fn route(web_sockets: WebSockets) -> MethodRouter<AppState> {
     get(move |state: State<AppState>, request: Request| connect(state, web_sockets, request))
 }
@@ -264,9 +263,7 @@ fn refused(code: CloseCode) -> Problem {
         CloseCode::TooManyDevices => {
             Problem::new(Code::TooManyDevices, "Disconnect or remove another device of this account first.")
         }
-        CloseCode::DeviceRemoved => {
-            Problem::new(Code::NotFound, "This device was removed from the account.")
-        }
+        CloseCode::DeviceRemoved => Problem::new(Code::NotFound, "This device was removed from the account."),
         _ => Problem::new(Code::Unavailable, "Come back in a moment.").retry_after(2),
     }
 }

@@ -1,1 +1,45 @@
-fn main() {}
+//! Streamz: WebRTC signaling and presence for people's own devices, every role in one binary.
+
+mod check;
+mod cli;
+mod embedded;
+mod exit;
+mod maintenance;
+mod migrate;
+mod store;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("streamz: the system gives no threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            None => embedded::run(cli.config).await,
+            Some(Command::Migrate) => migrate::run(cli.config).await,
+            Some(Command::Check) => check::run(cli.config).await,
+            Some(Command::Token(args)) => token::run(cli.config, &args).await,
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.code()
+        }
+    }
+}

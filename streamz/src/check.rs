@@ -1,0 +1,70 @@
+//! `streamz check`: is the configuration right, and is what it names there?
+
+use streamz_platform::config::{BusConfig, DatabaseConfig, Role};
+use streamz_platform::{Config, ConfigArgs};
+
+use crate::exit::Failure;
+use crate::store;
+
+pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
+    let config = Config::load(Role::Embedded, args)?;
+    println!("The configuration is valid.");
+    for warning in &config.warnings {
+        println!("  note       {warning}");
+    }
+    let mut problems = 0;
+    let mut say = |what: &str, outcome: Result<String, String>| match outcome {
+        Ok(text) => println!("  ok         {what}: {text}"),
+        Err(text) => {
+            problems += 1;
+            println!("  problem    {what}: {text}");
+        }
+    };
+    say("address", address(&config).await);
+    say("database", database(&config).await);
+    say("signing key", signing(&config));
+    if let BusConfig::Redis { .. } = config.bus {
+        say("bus", Err(crate::embedded::NO_REDIS.to_owned()));
+    }
+    match problems {
+        0 => Ok(()),
+        1 => Err(Failure::unable("one problem was found.")),
+        count => Err(Failure::unable(format!("{count} problems were found."))),
+    }
+}
+
+async fn address(config: &Config) -> Result<String, String> {
+    match tokio::net::TcpListener::bind(config.listen).await {
+        Ok(_) => Ok(format!("{} is free", config.listen)),
+        Err(error) => Err(format!("HOST, PORT: {} cannot be listened on: {error}", config.listen)),
+    }
+}
+
+/// Looks without changing anything: a file that is not there yet is no problem and is not made.
+async fn database(config: &Config) -> Result<String, String> {
+    if let DatabaseConfig::Sqlite { path } = &config.database
+        && !path.exists()
+    {
+        return Ok(format!("{} will be made at the start", path.display()));
+    }
+    let store = store::open(&config.database, 1).await.map_err(|failure| failure.to_string())?;
+    let state = store.check_schema().await;
+    store.close().await;
+    let sqlite = matches!(config.database, DatabaseConfig::Sqlite { .. });
+    match state {
+        Ok(streamz_store::SchemaState::Missing(missing)) if sqlite => {
+            Ok(format!("{} migrations will be run at the start", missing.len()))
+        }
+        Ok(state) => store::describe(&state).map_or(Ok("answers, and is up to date".to_owned()), Err),
+        Err(error) => Err(format!("DATABASE_URL: it does not answer: {error}")),
+    }
+}
+
+fn signing(config: &Config) -> Result<String, String> {
+    match &config.signing {
+        streamz_platform::config::SigningSource::KeyFile(path) if !path.exists() => {
+            Ok(format!("{} will be made at the start", path.display()))
+        }
+        source => source.load().map(|_| "can be read".to_owned()).map_err(|error| error.to_string()),
+    }
+}

@@ -1,0 +1,33 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand};
+use streamz_platform::ConfigArgs;
+
+/// WebRTC signaling and presence for your own devices.
+///
+/// Without a command it serves everything from this one process: open http://127.0.0.1:8080/docs.
+#[derive(Parser)]
+#[command(name = "streamz", version, about, long_about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Bring the database's schema up to date (SQLite does so at every start)
+    Migrate,
+    /// Check the configuration, and whether what it names can be reached
+    Check,
+    /// Print an access token of an account, for testing
+    Token(TokenArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct TokenArgs {
+    /// The account's e-mail address; it must exist
+    #[arg(long)]
+    pub(crate) email: String,
+}
