@@ -77,10 +77,12 @@ impl Retry {
             // The server spread its clients already; so did whoever asked for it.
             Lost::Moved => return Next::Again(Duration::ZERO),
             Lost::Dropped => self.backoff.reset(),
-            Lost::Closed { .. } => match failed.lost.close_code() {
-                Some(CloseCode::RateLimited | CloseCode::Unavailable) => self.backoff.skip_first(),
-                _ => {}
-            },
+            Lost::Closed { .. } => {
+                let busy = [Some(CloseCode::RateLimited), Some(CloseCode::Unavailable)];
+                if busy.contains(&failed.lost.close_code()) {
+                    self.backoff.skip_first();
+                }
+            }
             Lost::Refused { .. } | Lost::Violation(_) | Lost::WebSocket(_) if !another_token => {
                 self.backoff.skip_first();
             }

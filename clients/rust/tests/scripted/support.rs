@@ -71,6 +71,7 @@ impl Server {
         soon(async {
             let (stream, _) = self.listener.accept().await.unwrap();
             let mut seen = (String::new(), None, None);
+            #[allow(clippy::result_large_err)]
             let upgrade = |request: &Request, mut response: Response| {
                 let header = |name: &str| request.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
                 seen = (request.uri().to_string(), header("authorization"), header("sec-websocket-protocol"));
@@ -80,7 +81,6 @@ impl Server {
                 }
                 Ok(response)
             };
-            #[allow(clippy::result_large_err)]
             let socket = accept_hdr_async(stream, upgrade).await.unwrap();
             let (target, authorization, protocol) = seen;
             Peer { socket, target, authorization, protocol }
