@@ -181,7 +181,12 @@ async fn admit(
         ice_renew_at,
         limits: sockets.limits.clone(),
     };
-    Connection::attach(sockets.clone(), registration, facts).await.map_err(Refusal::Closed)
+    let connection =
+        Connection::attach(sockets.clone(), registration, facts).await.map_err(Refusal::Closed)?;
+    // A revocation that reached the hub before this connection did has been noted here before.
+    authenticate(state, token.unwrap_or_default())
+        .map_err(|failure| Refusal::Failed(failure.close_code(), failure))?;
+    Ok(connection)
 }
 
 /// A page of a foreign origin must not use the cookies or the network place of its reader.

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use governor::Quota;
 use streamz_auth::{PasswordPool, TokenIssuer, TokenVerifier};
 use streamz_bus::{Bus, InProcess};
@@ -105,7 +106,7 @@ async fn compose(config: &Config, store: Store, tasks: &Tasks) -> Result<Running
     let clock = Clock::start();
     let key = config.signing.load().map_err(Failure::unable)?;
     // Nobody is connected to this one process yet: what a crash left otherwise is put right.
-    let wrong = store.reset_presence().await.map_err(Failure::unable)?;
+    let wrong = store.reset_presence(None).await.map_err(Failure::unable)?;
     let open = store.close_open_streams(clock.utc(), "server_restart").await.map_err(Failure::unable)?;
     if wrong + open > 0 {
         tracing::info!(devices = wrong, streams = open, "put right what the last run left open");
@@ -205,7 +206,7 @@ impl Running {
             tracing::warn!(?report, "not every record could be written");
         }
         self.node.stop().await;
-        if let Err(error) = self.store.reset_presence().await {
+        if let Err(error) = self.store.reset_presence(Some(Utc::now())).await {
             tracing::warn!(%error, "devices are shown online in the store until the next start");
         }
         self.store.close().await;

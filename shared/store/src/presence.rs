@@ -27,7 +27,7 @@ pub struct PresenceUpdate {
     pub last_seen: DateTime<Utc>,
 }
 
-const RESET: &str = "UPDATE devices SET is_online = FALSE \
+const RESET: &str = "UPDATE devices SET is_online = FALSE, last_seen = COALESCE($2, last_seen) \
      WHERE id IN (SELECT id FROM devices WHERE is_online ORDER BY id LIMIT $1)";
 
 impl Store {
@@ -56,16 +56,18 @@ impl Store {
         Ok(written)
     }
 
-    /// Marks every device offline, in batches: what a crash left online. Only for a process that knows that nobody is
-    /// connected yet. Returns how many were put right.
+    /// Marks every device offline, in batches. Only for a process that knows that nobody is connected: at its start, to
+    /// put right what a crash left (`last_seen` stays as it was written), or at its end (`seen` is the time of the end).
+    /// Returns how many were changed.
     ///
     /// # Errors
     /// See [`StoreError`]; the batches before the failing one stay.
-    pub async fn reset_presence(&self) -> Result<u64, StoreError> {
+    pub async fn reset_presence(&self, seen: Option<DateTime<Utc>>) -> Result<u64, StoreError> {
         let mut total = 0;
         loop {
             let batch = on_conn!(self, |conn| sqlx::query(RESET)
                 .bind(RESET_BATCH)
+                .bind(seen.map(text::micros))
                 .execute(conn)
                 .await
                 .map(|done| done.rows_affected()))?;

@@ -117,7 +117,7 @@ async fn the_frequent_statements_read_by_index() {
         .collect();
     store.set_presence(&updates).await.unwrap();
     p.expect("set_presence", &["devices_pkey"]).await;
-    assert!(store.reset_presence().await.unwrap() > 10);
+    assert!(store.reset_presence(None).await.unwrap() > 10);
     p.expect("reset_presence", &["devices_online", "devices_pkey"]).await;
 
     let mut record = StreamRecord {

@@ -45,10 +45,16 @@ pub(crate) async fn is_put_right_after_a_crash(t: &Fixture) {
         updates.push(online(t.device(&ada, &n.to_string()).await.id));
     }
     t.store.set_presence(&updates[..2]).await.unwrap();
-    assert_eq!(t.store.reset_presence().await.unwrap(), 2);
-    assert_eq!(t.store.reset_presence().await.unwrap(), 0);
+    assert_eq!(t.store.reset_presence(None).await.unwrap(), 2);
+    assert_eq!(t.store.reset_presence(None).await.unwrap(), 0);
     let devices = t.store.devices(ada.id).await.unwrap();
     assert!(devices.iter().all(|device| !device.is_online));
     // When they were last there is still known.
     assert_eq!(devices[0].last_seen, Some(at(7)));
+    // At an orderly end it is known better.
+    t.store.set_presence(&updates[..1]).await.unwrap();
+    assert_eq!(t.store.reset_presence(Some(at(9))).await.unwrap(), 1);
+    let devices = t.store.devices(ada.id).await.unwrap();
+    let seen = |n: usize| devices.iter().find(|device| device.id == updates[n].id).unwrap().last_seen;
+    assert_eq!((seen(0), seen(1)), (Some(at(9)), Some(at(7))));
 }
