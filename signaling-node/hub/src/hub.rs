@@ -89,7 +89,8 @@ impl Hub {
         gateways: &[GatewayId],
     ) -> (Self, Vec<Effect>) {
         let mut hub = Self::new(user, epoch, limits);
-        hub.recovery = Some(Box::new(Recovery::new(gateways)));
+        // Without a gateway there is nobody to wait for.
+        hub.recovery = (!gateways.is_empty()).then(|| Box::new(Recovery::new(gateways)));
         hub.loading = Loading::Asked;
         let mut effects = vec![Effect::Load];
         effects.extend(

@@ -209,8 +209,11 @@ impl Hub {
             return Err(UNKNOWN_STREAM);
         }
         let Some(to) = &sending.to else {
+            // Online as the others see it: attached, or in its grace. One that left is reached by name only.
+            let online = |device| self.known(device).is_some_and(|known| known.device.is_online);
             let others = self.members.iter().filter(|member| member.session != sending.session);
-            let others: Vec<SessionId> = others.map(|member| member.session).collect();
+            let others: Vec<SessionId> =
+                others.filter(|member| online(&member.device)).map(|member| member.session).collect();
             return if others.is_empty() { Err(nobody(Reason::Offline)) } else { Ok(others) };
         };
         if *to == sending.device {
