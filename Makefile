@@ -1,0 +1,121 @@
+# `make` lists what there is. Nothing but Rust, a C compiler and Debian's packages is needed; what is missing is
+# installed by the target that needs it, or named.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# What follows the command of `make bench`, `make demo` and `make test`: `make bench ARGS=--help`.
+ARGS ?=
+# How long `make soak` and each target of `make fuzz` run.
+MINUTES ?= 10
+FUZZ_SECONDS ?= 60
+
+# Installs the Debian packages in the shell's variable `missing`, or ends with the command to run.
+define install_missing
+	if [ -n "$$missing" ]; then \
+		sudo=""; \
+		if ! command -v apt-get >/dev/null; then \
+			echo "Not installed:$$missing. Install them in the way of your system, then try again." >&2; exit 1; \
+		elif [ "$$(id -u)" -ne 0 ]; then \
+			if ! sudo -n true 2>/dev/null; then \
+				echo "Not installed:$$missing. Run this, then try again:" >&2; \
+				echo "    sudo apt-get update && sudo apt-get install -y$$missing" >&2; exit 1; \
+			fi; \
+			sudo="sudo"; \
+		fi; \
+		echo "Installing$$missing with apt-get."; \
+		$$sudo apt-get -o DPkg::Lock::Timeout=120 -q update; \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -q install -y $$missing; \
+	fi
+endef
+
+##@ Run
+
+.PHONY: run
+run: ## start Streamz on 127.0.0.1:8080
+	cargo run --release
+
+.PHONY: dev
+dev: ## start it, and again whenever a source file changes (installs entr)
+	@missing=""; command -v entr >/dev/null || missing=" entr"; $(install_missing)
+	@echo "Ctrl-C ends it."; trap 'exit 0' INT; \
+	while true; do \
+		git ls-files --cached --others --exclude-standard -- '*.rs' '*.toml' '*.sql' Cargo.lock \
+			| while read -r file; do [ ! -e "$$file" ] || echo "$$file"; done \
+			| DRAIN_TIMEOUT=1s entr -rdn cargo run || [ $$? -eq 2 ] || exit 1; \
+	done
+
+.PHONY: demo
+demo: ## two WebRTC peers find each other through a Streamz, step by step
+	cargo run -p streamz-interop --example call -- $(ARGS)
+
+.PHONY: migrate-up
+migrate-up: ## bring the database of DATABASE_URL up to date
+	cargo run -- migrate
+
+##@ Build and test
+
+.PHONY: build
+build: ## the optimised program, in target/release/streamz
+	cargo build --release
+
+.PHONY: test
+test: servers ## everything: units, contracts, end to end, documentation, simulation (installs postgresql, redis-server)
+	cargo test --workspace --exclude streamz-simulation --no-fail-fast $(ARGS)
+	cargo test -p streamz-simulation --profile sim --features planted-bugs --test planted_bugs
+	cargo test -p streamz-simulation --profile sim
+
+.PHONY: servers
+servers:
+	@missing=""; \
+	command -v cargo >/dev/null || { echo "Rust is not installed: see https://rustup.rs" >&2; exit 1; }; \
+	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
+	command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null \
+		|| missing="$$missing postgresql"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	$(install_missing)
+
+.PHONY: lint
+lint: ## clippy, with every warning an error
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p streamz-simulation --features planted-bugs --all-targets -- -D warnings
+
+.PHONY: fmt
+fmt: ## format everything
+	cargo fmt --all
+
+.PHONY: docs
+docs: ## the documentation of every crate, in target/doc
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+.PHONY: update-docs
+update-docs: ## write the configuration tables of the documentation anew
+	UPDATE_DOCS=1 cargo test -p streamz-tests --test documentation
+
+##@ Longer runs
+
+.PHONY: bench
+bench: ## load, latency, memory and processor time, beside a bare forwarder
+	cargo run --release -- bench $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## feed the decoders of frames with what nobody would send (installs cargo-fuzz)
+	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+	for target in client_frame server_frame; do \
+		mkdir -p fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz -s none $$target fuzz/corpus/$$target \
+			shared/protocol/tests/golden -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -dict=fuzz/frames.dict; \
+	done
+
+.PHONY: deny
+deny: ## licences, sources and known vulnerabilities of all dependencies (installs cargo-deny)
+	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
+	cargo deny --workspace check
+
+.PHONY: help
+help:
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
