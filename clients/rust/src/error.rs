@@ -162,8 +162,8 @@ pub enum ConnectError {
     /// The URL is not one of `ws`, `wss`, `http` or `https` with a host.
     #[error("not a ws, wss, http or https URL with a host: {0}")]
     InvalidUrl(String),
-    /// `wss` and `https` need the crate's feature `tls`.
-    #[error("built without the feature `tls`")]
+    /// `wss` and `https` need TLS, which this version does not have.
+    #[error("this version of the client has no TLS")]
     NoTls,
     /// The first attempt failed.
     #[error(transparent)]

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 use streamz_protocol::server::Welcome;
 use tokio::sync::mpsc;
@@ -64,7 +66,7 @@ enum Turn {
     Look,
 }
 
-type Renewal = std::pin::Pin<Box<dyn Future<Output = Result<SecretString, TokenError>> + Send>>;
+type Renewal = Pin<Box<dyn Future<Output = Result<SecretString, TokenError>> + Send>>;
 
 impl Task {
     pub(crate) fn new(
@@ -203,12 +205,7 @@ impl Task {
             };
             match turn {
                 Turn::Frame(frame) => {
-                    connection.heard = Instant::now();
-                    let done = match frame {
-                        Ok(frame) => self.take(frame, &mut connection, &mut renewal).await,
-                        Err(lost) => Err(lost),
-                    };
-                    if let Err(lost) = done {
+                    if let Err(lost) = self.take(frame, &mut connection, &mut renewal).await {
                         break lost;
                     }
                 }
@@ -228,7 +225,13 @@ impl Task {
                 connection.heard = Instant::now();
             }
             if let Some(lost) = connection.overdue() {
-                break lost;
+                // If it was this process that stood still, what arrived meanwhile is there to be read.
+                let wire = self.wire.as_mut().filter(|_| reading && lost != Lost::Moved);
+                let arrived = wire.and_then(|wire| wire.turn(&self.shared, reading).now_or_never());
+                let Some(frame) = arrived else { break lost };
+                if let Err(lost) = self.take(frame, &mut connection, &mut renewal).await {
+                    break lost;
+                }
             }
             // Moved only when it must be: most frames put the deadline off, and the timer looks again when it fires.
             if timer.is_elapsed() || connection.deadline() < timer.deadline() {
@@ -244,11 +247,12 @@ impl Task {
     /// Takes what the socket brought.
     async fn take(
         &mut self,
-        frame: Message,
+        frame: Result<Message, Lost>,
         connection: &mut Connection,
         renewal: &mut Option<Renewal>,
     ) -> Result<(), Lost> {
-        match frame {
+        connection.heard = Instant::now();
+        match frame? {
             Message::Text(text) => {
                 let heard = self.shared.lock().session.receive(&text)?;
                 self.handle(heard, connection, renewal);
