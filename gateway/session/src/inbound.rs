@@ -11,12 +11,7 @@ use crate::session::{OpenEntry, Session};
 impl Session {
     pub(crate) fn text(&mut self, text: &str, cx: &mut Context<'_>, out: &mut Vec<Effect>) {
         let frame = ClientFrame::decode(text);
-        // Confirmations are the answer to what others send: they do not count against this device's own rate.
-        let confirms = |frame: &ClientFrame| {
-            let acked = self.copy.as_ref().map_or(0, |copy| copy.acked);
-            matches!(frame.message, ClientMessage::Ack { seq } if seq > acked)
-        };
-        if !frame.as_ref().is_ok_and(confirms) && !(cx.permit)() {
+        if !frame.as_ref().is_ok_and(|frame| self.is_exempt(frame)) && !(cx.permit)() {
             let id = frame.as_ref().map_or_else(|rejected| rejected.id.clone(), |frame| frame.id.clone());
             return self.over_rate(id.as_ref(), cx.now, out);
         }
@@ -38,6 +33,19 @@ impl Session {
                 self.auth_id = frame.id;
                 out.push(Effect::CheckToken(token));
             }
+        }
+    }
+
+    /// Whether the frame does not count against the device's rate: confirmations are the answer to what others send,
+    /// and what was open when the device lost its last connection was counted there.
+    fn is_exempt(&self, frame: &ClientFrame) -> bool {
+        let Some(copy) = &self.copy else { return false };
+        match (&frame.message, &frame.id) {
+            (ClientMessage::Ack { seq }, _) => *seq > copy.acked,
+            (ClientMessage::Command { .. }, Some(id)) => {
+                copy.open.iter().any(|entry| entry.message.is_none() && entry.known.id == *id)
+            }
+            _ => false,
         }
     }
 
