@@ -40,11 +40,14 @@ pub struct CheckReport {
     pub state: &'static str,
 }
 
+/// The last answer, and when it was given.
+type Last = (Instant, Vec<CheckReport>);
+
 /// The checks. Cheap to clone once it is built.
 #[derive(Clone, Default)]
 pub struct Readiness {
     checks: Arc<Vec<Check>>,
-    last: Arc<Mutex<Option<(Instant, Vec<CheckReport>)>>>,
+    last: Arc<Mutex<Option<Last>>>,
 }
 
 impl Readiness {
@@ -124,7 +127,7 @@ mod tests {
     async fn a_check_that_hangs_has_failed_and_the_others_are_not_kept_waiting() {
         let readiness = Readiness::new()
             .with("good", || async { Ok("answers") })
-            .with("hangs", || std::future::pending::<CheckResult>())
+            .with("hangs", std::future::pending::<CheckResult>)
             .with("bad", || async { Err("is gone") });
         let started = Instant::now();
         let report = readiness.report().await;

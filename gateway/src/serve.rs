@@ -4,27 +4,34 @@
 //! algorithm on. A socket that was upgraded leaves this loop (whoever upgraded it owns it) but not the count of
 //! connections: its place goes with it.
 
-use std::io::{self, IoSlice};
+mod socket;
+
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+pub use socket::Socket;
+
 use crate::problem::{Code, PROBLEM_JSON, Problem};
+use socket::HeadTimer;
+
+/// How long a connection may be idle between two requests by default: longer than the minute after which common load
+/// balancers give theirs up, so that none is closed here just when a request comes.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// The most that is read ahead, and so the longest head of a request, in bytes. It is freed by an upgrade.
 const BUFFER_MAX: usize = 16 * 1024;
@@ -34,8 +41,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What bounds a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServeOptions {
-    /// How long a client may take to send a request's head; also how long a connection may be idle.
+    /// How long a client may take to send a request's head, once it has begun or connected.
     pub header_timeout: Duration,
+    /// How long a connection may be idle between two requests: [`KEEP_ALIVE`].
+    pub keep_alive: Duration,
     /// Connections at the same time, upgraded ones included; the next one is told to come again.
     pub max_connections: NonZeroUsize,
     /// How long requests may take to finish after the shutdown began; then they are cut off.
@@ -47,13 +56,6 @@ pub struct ServeOptions {
 pub struct ServeReport {
     /// Connections that were cut off because their requests did not end in time.
     pub cut_off: usize,
-}
-
-/// A connection and its place in the count. What a handler that upgrades gets is a `TokioIo<Socket>`.
-#[derive(Debug)]
-pub struct Socket {
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
 }
 
 /// Serves `router` until `shutdown` is cancelled and every request has been answered, or cut off after
@@ -76,7 +78,7 @@ pub async fn serve(
                 Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
                     Ok(place) => {
                         prepare(&stream);
-                        let socket = Socket { stream, _place: place };
+                        let socket = Socket::new(stream, place);
                         connections.spawn(connection(socket, peer, router.clone(), options, shutdown.clone()));
                     }
                     Err(_) => turn_away(stream),
@@ -106,8 +108,10 @@ async fn connection(
         // A router is always ready.
         router.clone().call(request)
     });
+    let timer = HeadTimer::new(&socket, options.header_timeout, options.keep_alive);
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(timer)
+        // The timer knows better: see there.
         .header_read_timeout(options.header_timeout)
         .max_buf_size(BUFFER_MAX)
         .serve_connection(TokioIo::new(socket), service)
@@ -161,40 +165,4 @@ async fn pause_after(error: &io::Error, shutdown: &CancellationToken) {
     }
     tracing::error!(%error, "no connection can be accepted right now");
     shutdown.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }

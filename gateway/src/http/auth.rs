@@ -39,7 +39,7 @@ struct RegisterRequest {
     email: Option<String>,
     /// Any 8 to 128 characters.
     #[serde(default, deserialize_with = "secret")]
-    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128)]
+    #[schema(value_type = String, required = true, format = Password, min_length = 8, max_length = 128)]
     password: Option<SecretString>,
     /// The given name.
     #[schema(example = "Ada", max_length = 255)]
@@ -101,7 +101,7 @@ struct LoginRequest {
     email: Option<String>,
     /// Its password.
     #[serde(default, deserialize_with = "secret")]
-    #[schema(value_type = String, format = Password)]
+    #[schema(value_type = String, required = true, format = Password)]
     password: Option<SecretString>,
 }
 
@@ -140,7 +140,7 @@ async fn login(
 struct RefreshRequest {
     /// The newest one of the sign-in.
     #[serde(default, deserialize_with = "secret")]
-    #[schema(value_type = String)]
+    #[schema(value_type = String, required = true)]
     refresh_token: Option<SecretString>,
 }
 

@@ -27,7 +27,9 @@ use crate::state::AppState;
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(update, remove))
+    OpenApiRouter::new()
+        .routes(routes!(list_devices, create_device))
+        .routes(routes!(update_device, remove_device))
 }
 
 pub(super) fn not_found() -> Problem {
@@ -52,7 +54,10 @@ struct DeviceList {
     get, path = "/api/devices", tag = "devices", security(("bearer" = [])),
     responses((status = 200, description = "The devices", body = DeviceList), NeedsToken, NeedsStore, Any),
 )]
-async fn list(State(state): State<AppState>, identity: Identity) -> Result<Json<DeviceList>, Problem> {
+async fn list_devices(
+    State(state): State<AppState>,
+    identity: Identity,
+) -> Result<Json<DeviceList>, Problem> {
     let user = identity.user;
     let (devices, online) =
         tokio::join!(state.store().user_with_devices(user.0), state.hubs().who_is_online(user));
@@ -101,7 +106,7 @@ struct CreateDeviceRequest {
             content_type = "application/problem+json"),
     ),
 )]
-async fn create(
+async fn create_device(
     State(state): State<AppState>,
     identity: Identity,
     JsonBody(body): JsonBody<CreateDeviceRequest>,
@@ -163,7 +168,7 @@ struct UpdateDeviceRequest {
         (status = 200, description = "The device as it is now", body = Device),
     ),
 )]
-async fn update(
+async fn update_device(
     State(state): State<AppState>,
     identity: Identity,
     DevicePath(id): DevicePath,
@@ -195,7 +200,7 @@ async fn update(
     params(("device_id" = String, Path, description = "Your name for it, percent-encoded")),
     responses((status = 204, description = "Removed"), NamesDevice, NeedsToken, NeedsStore, Any),
 )]
-async fn remove(
+async fn remove_device(
     State(state): State<AppState>,
     identity: Identity,
     DevicePath(id): DevicePath,

@@ -53,7 +53,7 @@ const CORS_MAX_AGE: Duration = Duration::from_secs(600);
 /// Everything that is served on the main port; `ws` handles `/ws`.
 ///
 /// Without [`Settings::operations_elsewhere`] the operators' routes are among it; with it they are
-/// [`operations`] alone.
+/// [`operations()`] alone.
 pub fn router(state: AppState, ws: MethodRouter<AppState>) -> Router {
     let document = document();
     let (mut routes, _) = api().split_for_parts();

@@ -68,7 +68,7 @@ impl Modify for Security {
 /// token in the query string is refused. A device seen for the first time is registered. A client that offered
 /// `streamz.v1` learns a refusal by a close code, any other by the HTTP status. docs/protocol.md has the frames.
 #[utoipa::path(
-    get, path = "/ws", tag = "signaling", security(("bearer" = []), ()),
+    get, path = "/ws", operation_id = "connect", tag = "signaling", security(("bearer" = []), ()),
     params(
         ("device_id" = String, Query, description = "Your name for the device: 1 to 255 characters"),
         ("device_name" = Option<String>, Query, description = "What people call it, for its registration"),
@@ -121,7 +121,8 @@ pub(super) fn routes(document: &Document) -> Router<AppState> {
     };
     // The validator that the page would ask is on the internet.
     let config = Config::new([DOCUMENT_PATH]).validator_url("none").persist_authorization(false);
-    let page = Router::from(SwaggerUi::new("/docs").config(config)).layer(map_response(set_page_policy));
+    let page =
+        Router::from(SwaggerUi::new("/docs").config(config)).route_layer(map_response(set_page_policy));
     Router::new().route(DOCUMENT_PATH, get(serve)).merge(page)
 }
 

@@ -20,7 +20,7 @@ use crate::state::AppState;
 const PAGE: u32 = 20;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
+    OpenApiRouter::new().routes(routes!(list_streams)).routes(routes!(get_stream))
 }
 
 /// An empty parameter is the same as none.
@@ -49,7 +49,7 @@ struct ListQuery {
         NeedsToken, NeedsStore, Any,
     ),
 )]
-async fn list(
+async fn list_streams(
     State(state): State<AppState>,
     identity: Identity,
     QueryOf(query): QueryOf<ListQuery>,
@@ -100,7 +100,7 @@ async fn list(
         NeedsToken, NeedsStore, Any,
     ),
 )]
-async fn get(
+async fn get_stream(
     State(state): State<AppState>,
     identity: Identity,
     IdPath(id): IdPath,

@@ -1,0 +1,15 @@
+//! The HTTP API as a client sees it: the whole router, over a real SQLite file and the in-process bus.
+
+#![allow(clippy::unwrap_used)]
+
+mod auth;
+mod devices;
+mod fixture;
+mod layers;
+mod openapi;
+mod operations;
+mod problems;
+mod serve;
+mod sign_in;
+mod streams;
+mod tokens;

@@ -1,0 +1,94 @@
+//! What operators ask.
+
+use axum::body::Body;
+use axum::http::{Method, StatusCode};
+use axum::routing::get;
+use serde_json::json;
+use streamz_gateway::http;
+use streamz_gateway::readiness::Readiness;
+
+use crate::fixture::{Api, answer, request};
+
+#[tokio::test]
+async fn ping_and_health_ask_nobody() {
+    let api = Api::new().await;
+    api.state.store().close().await;
+    let ping = api.get("/ping", "").await;
+    assert_eq!((ping.status, ping.text.as_str()), (StatusCode::OK, "pong"));
+    assert_eq!(api.get("/health", "").await.ok(200)["status"], "ok");
+}
+
+#[tokio::test]
+async fn ready_shows_each_dependency() {
+    let api = Api::new().await;
+    let ready = api.get("/ready", "").await.ok(200);
+    let store = json!({"name": "store", "ready": true, "state": "answers"});
+    assert_eq!(ready, json!({"state": "ready", "checks": [store]}));
+
+    api.state.start_draining();
+    let problem = api.get("/ready", "").await.problem(503, "not_ready");
+    assert_eq!((&problem["state"], &problem["checks"]), (&json!("draining"), &json!([store])));
+    assert_eq!(api.get("/health", "").await.ok(200)["status"], "ok", "draining is no reason to be killed");
+}
+
+#[tokio::test]
+async fn a_missing_dependency_is_named() {
+    let api = Api::with(|parts| {
+        parts.readiness =
+            Readiness::new().with_store(parts.store.clone()).with("hubs", || async { Ok("in this process") });
+    })
+    .await;
+    api.state.store().close().await;
+    let problem = api.get("/ready", "").await.problem(503, "not_ready");
+    assert_eq!(problem["state"], "not_ready");
+    assert_eq!(
+        problem["checks"],
+        json!([
+            {"name": "store", "ready": false, "state": "does not answer"},
+            {"name": "hubs", "ready": true, "state": "in this process"},
+        ])
+    );
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_template() {
+    let api = Api::new().await;
+    let ada = api.somebody("ada@example.org").await;
+    api.get("/api/streams/00000000-0000-0000-0000-00000000cafe", &ada.token)
+        .await
+        .problem(404, "stream_not_found");
+    api.get("/nothing/at/all", "").await.problem(404, "not_found");
+    let strange = Method::from_bytes(b"BREW").unwrap();
+    api.send(request(strange, "/ping", "").body(Body::empty()).unwrap())
+        .await
+        .problem(405, "method_not_allowed");
+    let metrics = api.get("/metrics", "").await;
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    for line in [
+        "streamz_http_requests_total{method=\"GET\",route=\"/api/streams/{id}\",status=\"404\"} ",
+        "streamz_http_requests_total{method=\"GET\",route=\"unmatched\",status=\"404\"} ",
+        "streamz_http_requests_total{method=\"other\",route=\"/ping\",status=\"405\"} ",
+        "streamz_http_request_seconds_bucket{method=\"GET\",route=\"/api/streams/{id}\",le=\"0.01\"} ",
+    ] {
+        assert!(metrics.text.contains(line), "{line} is not in {}", metrics.text);
+    }
+    assert!(
+        !metrics.text.contains("cafe") && !metrics.text.contains("nothing") && !metrics.text.contains("BREW")
+    );
+}
+
+#[tokio::test]
+async fn operations_can_have_a_listener_of_their_own() {
+    let api = Api::with(|parts| parts.settings.operations_elsewhere = true).await;
+    let own = http::operations(api.state.clone());
+    for path in ["/health", "/ready", "/metrics"] {
+        api.get(path, "").await.problem(404, "not_found");
+        let there = answer(&own, request(Method::GET, path, "").body(Body::empty()).unwrap()).await;
+        assert_eq!(there.status, StatusCode::OK, "{path}");
+    }
+    api.get("/api/auth/me", "").await.problem(401, "invalid_token");
+    let there = answer(&own, request(Method::GET, "/api/auth/me", "").body(Body::empty()).unwrap()).await;
+    there.problem(404, "not_found");
+    // Whatever is served where, a router can be made.
+    let _ = http::router(api.state.clone(), get(|| async {}));
+}
