@@ -24,6 +24,8 @@ const WAITING_MAX: usize = 4096;
 pub(crate) struct Recovery {
     gateways: BTreeSet<GatewayId>,
     conns: BTreeSet<ConnId>,
+    /// Gone before their gateway has answered, which may name them all the same.
+    gone: BTreeSet<ConnId>,
     announced: BTreeMap<ConnId, Replica>,
     waiting: VecDeque<Up>,
 }
@@ -46,8 +48,11 @@ impl Hub {
         match up {
             Up::Roster { gateway, epoch, conns } if epoch == self.epoch => {
                 if recovery.gateways.remove(&gateway) {
-                    let silent = |conn: &ConnId| !recovery.announced.contains_key(conn);
+                    let silent = |conn: &ConnId| {
+                        !recovery.announced.contains_key(conn) && !recovery.gone.contains(conn)
+                    };
                     recovery.conns.extend(conns.into_iter().filter(silent));
+                    recovery.gone.retain(|conn| conn.gateway != gateway);
                 }
             }
             Up::Announce { conn, epoch, replica } if epoch == self.epoch => {
@@ -57,6 +62,9 @@ impl Hub {
             Up::Roster { .. } | Up::Announce { .. } => {}
             Up::Gone(conn) => {
                 recovery.conns.remove(&conn);
+                if recovery.gateways.contains(&conn.gateway) {
+                    recovery.gone.insert(conn);
+                }
                 if recovery.announced.contains_key(&conn) {
                     recovery.waiting.push_back(Up::Gone(conn));
                 }
@@ -66,6 +74,7 @@ impl Hub {
             Up::Attach(conn, _) if recovery.waiting.len() >= WAITING_MAX => {
                 Self::refuse(conn, CloseCode::Unavailable, out);
             }
+            Up::WhoIsOnline { .. } if recovery.waiting.len() >= WAITING_MAX => {}
             Up::Message(conn, message) => {
                 let room = message.id.is_some() || recovery.waiting.len() < WAITING_MAX;
                 if room && recovery.announced.contains_key(&conn) {

@@ -1,0 +1,5 @@
+//! The hub, input by input.
+#![allow(clippy::unwrap_used)]
+
+mod recovery;
+mod support;
