@@ -14,15 +14,18 @@
 //! | `inbound` | what the device says: checks, numbers, repeated messages, the backlog |
 //! | `outbound` | what the hub says: the copy, and the queue to the socket |
 //! | `timers` | heartbeats, tokens, credentials, the ends of waits |
+//! | `inspect` | how much a session holds |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod effect;
 mod inbound;
+mod inspect;
 mod outbound;
 mod session;
 mod timers;
 
 pub use effect::{Context, Effect, Facts, Input, Outgoing, TokenFacts};
+pub use inspect::Load;
 pub use session::{Phase, Session};
 
 #[cfg(test)]

@@ -14,12 +14,14 @@
 //! | `ice` | candidates that wait for their offer |
 //! | `presence` | who is shown online |
 //! | `recovery` | a new hub learns from the gateways what the old one knew |
+//! | `inspect` | how much a hub holds |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod attach;
 mod effect;
 mod hub;
 mod ice;
+mod inspect;
 mod member;
 mod presence;
 mod recovery;
@@ -28,3 +30,4 @@ mod streams;
 
 pub use effect::{Context, Effect, Input, Record, RegisterFailure, Rest, StoreAway};
 pub use hub::Hub;
+pub use inspect::Load;

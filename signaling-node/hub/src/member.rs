@@ -273,6 +273,11 @@ impl Member {
             .collect()
     }
 
+    /// What the window holds, in frames and in bytes.
+    pub(crate) fn window_size(&self) -> (usize, usize) {
+        (self.window.len(), self.window_bytes)
+    }
+
     /// Gives memory back.
     pub(crate) fn shrink(&mut self, now: Millis) {
         self.forget_outcomes(now);

@@ -35,6 +35,10 @@ impl Recovery {
         Self { gateways: gateways.iter().copied().collect(), ..Self::default() }
     }
 
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     fn is_complete(&self) -> bool {
         self.gateways.is_empty() && self.conns.is_empty()
     }

@@ -1,8 +1,8 @@
 //! A hub that follows one that died.
 
 use streamz_hub::Effect;
-use streamz_protocol::bus::{ToGateway, Up};
 use streamz_protocol::GatewayId;
+use streamz_protocol::bus::{ToGateway, Up};
 
 use crate::support::*;
 

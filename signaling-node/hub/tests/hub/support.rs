@@ -94,7 +94,14 @@ pub(crate) fn replica(device_name: &str, session: u128) -> Replica {
 }
 
 /// A relayed offer as its gateway hands it over; `to` is empty for all others.
-pub(crate) fn offer(session: SessionId, from: &str, number: u64, name: &str, to: &str, at: Millis) -> Message {
+pub(crate) fn offer(
+    session: SessionId,
+    from: &str,
+    number: u64,
+    name: &str,
+    to: &str,
+    at: Millis,
+) -> Message {
     let mut payload = json!({"sdp": name});
     if !to.is_empty() {
         payload["to_device_id"] = to.into();
@@ -355,11 +362,12 @@ pub(crate) fn words(frame: &Value) -> String {
     for field in ["device_id", "from_device_id", "reason", "code", "sdp", "candidate"] {
         said.extend(payload[field].as_str().map(str::to_owned));
     }
-    let failed = |one: &Value| {
-        format!("{}:{}", one["device_id"].as_str().unwrap(), one["reason"].as_str().unwrap())
-    };
+    let failed =
+        |one: &Value| format!("{}:{}", one["device_id"].as_str().unwrap(), one["reason"].as_str().unwrap());
     said.extend(payload["failed"].as_array().into_iter().flatten().map(failed));
-    said.extend(payload["to"].as_array().into_iter().flatten().filter_map(|to| to.as_str()).map(str::to_owned));
+    said.extend(
+        payload["to"].as_array().into_iter().flatten().filter_map(|to| to.as_str()).map(str::to_owned),
+    );
     said.join(" ")
 }
 

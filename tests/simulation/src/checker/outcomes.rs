@@ -1,0 +1,231 @@
+//! **Promise 2, no silence.** Every message with an `id` ends in exactly one outcome within 30 s, whatever fails in
+//! between, as long as its sender's session lives; and (§4.4) `delivered` is never said falsely, and every reason
+//! but `expired` is certain.
+//!
+//! Of a history this demands, for each session and each `id` that it used for one content,
+//! * **one outcome**: what the device hears under that `id` is the same each time. A message that was refused at
+//!   the door (`backlog`, `rate_limited`) was not taken: the same `id` may be tried again and is then a new message;
+//! * **in time**: 30 s after a gateway took it first, the device has heard the outcome, or hears it as soon as it
+//!   is welcome again with that session on a connection that holds;
+//! * **delivered is true**: before the outcome came, the addressee's device had heard the message from this
+//!   session (of a simple client: the system had taken it from the gateway). Of a message to all: so had every
+//!   device that was connected when it was taken;
+//! * **a certain reason is true**: a device for which such a reason was given never hears that message from this
+//!   session.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use streamz_protocol::{ErrorCode, MessageId, Mid, Millis, Reason, SessionId};
+
+use super::Violation;
+use super::timeline::Timeline;
+use crate::history::{Act, DeviceNo, Entry, History, Outcome, Said, What};
+
+/// Everything about one `id` of one session.
+#[derive(Default)]
+struct Case {
+    device: DeviceNo,
+    tags: BTreeSet<usize>,
+    took: Vec<Millis>,
+    submitted: Option<Millis>,
+    heard: Vec<(Millis, Outcome)>,
+}
+
+/// Who has which message from which session, since when.
+type Arrivals = BTreeMap<(SessionId, usize), Vec<(DeviceNo, Millis)>>;
+
+pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
+    let timeline = Timeline::of(history);
+    let (cases, arrivals) = gather(history);
+    for ((session, id), case) in &cases {
+        if case.tags.len() != 1 {
+            // The device used the id for two contents, on purpose.
+            continue;
+        }
+        let mut report = |at: Millis, what: String| {
+            let sentence = format!("message {id} of device {} in session {session} {what}", case.device);
+            found.push(Violation { promise: "P2", sentence, at });
+        };
+        if case.took.is_empty() {
+            if let Some((at, outcome)) = case.heard.first() {
+                report(*at, format!("has the outcome {outcome:?} and was never sent"));
+            }
+            continue;
+        }
+        let Some(last) = one_outcome(case, &mut report) else {
+            in_time(history, &timeline, *session, case, &mut report);
+            continue;
+        };
+        in_time(history, &timeline, *session, case, &mut report);
+        let Some(tag) = case.tags.first() else { continue };
+        let arrived = arrivals.get(&(*session, *tag)).map(Vec::as_slice).unwrap_or_default();
+        truth(history, &timeline, *tag, case, &last, arrived, &mut report);
+    }
+}
+
+fn gather(history: &History) -> (BTreeMap<(SessionId, MessageId), Case>, Arrivals) {
+    let mut cases: BTreeMap<(SessionId, MessageId), Case> = BTreeMap::new();
+    let mut arrivals = Arrivals::new();
+    let mut numbers: BTreeMap<Mid, usize> = BTreeMap::new();
+    for Entry { at, what } in &history.entries {
+        match what {
+            What::Took { device, session, tag } => {
+                if let Some(id) = &history.written[*tag].id {
+                    let case = cases.entry((*session, id.clone())).or_default();
+                    case.device = *device;
+                    case.tags.insert(*tag);
+                    case.took.push(*at);
+                }
+            }
+            What::Submitted { session, tag, number } => {
+                numbers.insert(Mid { session: *session, number: *number }, *tag);
+                if let Some(id) = &history.written[*tag].id {
+                    let case = cases.entry((*session, id.clone())).or_default();
+                    case.submitted.get_or_insert(*at);
+                }
+            }
+            What::Heard { device, session, said: Said::Outcome { id, outcome }, .. } => {
+                let case = cases.entry((*session, id.clone())).or_default();
+                case.device = *device;
+                case.heard.push((*at, outcome.clone()));
+            }
+            What::Heard { device, mid: Some(mid), said: Said::Relayed { tag: Some(tag), .. }, .. } => {
+                arrivals.entry((mid.session, *tag)).or_default().push((*device, *at));
+            }
+            What::Wrote { device, mid, .. } => {
+                if let Some(tag) = numbers.get(mid) {
+                    arrivals.entry((mid.session, *tag)).or_default().push((*device, *at));
+                }
+            }
+            _ => {}
+        }
+    }
+    (cases, arrivals)
+}
+
+fn is_refusal(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::NotDelivered { reason: Reason::Backlog, .. } | Outcome::Error(ErrorCode::RateLimited)
+    )
+}
+
+/// The outcome, if there is one beside refusals at the door.
+fn one_outcome(case: &Case, report: &mut impl FnMut(Millis, String)) -> Option<(Millis, Outcome)> {
+    let door = case.submitted.unwrap_or(super::timeline::NEVER);
+    let mut refusals = case.took.iter().filter(|took| **took < door).count();
+    let mut last: Option<(Millis, Outcome)> = None;
+    for (at, outcome) in &case.heard {
+        match &last {
+            Some((_, known)) if known == outcome => continue,
+            _ if is_refusal(outcome) && refusals > 0 => {
+                refusals -= 1;
+                continue;
+            }
+            Some((_, known)) => {
+                report(*at, format!("has a second outcome: {known:?}, then {outcome:?}"));
+                return None;
+            }
+            None => last = Some((*at, outcome.clone())),
+        }
+    }
+    last
+}
+
+fn in_time(
+    history: &History,
+    timeline: &Timeline,
+    session: SessionId,
+    case: &Case,
+    report: &mut impl FnMut(Millis, String),
+) {
+    let Some(took) = case.took.first() else { return };
+    let heard = case.heard.first().map_or(super::timeline::NEVER, |(at, _)| *at);
+    let due = *took + history.limits.delivery;
+    let slow = history.devices[case.device].slow;
+    let healed = history.entries.iter().find(|entry| matches!(entry.what, What::Healed));
+    for span in timeline.steady.iter().filter(|span| span.session == session) {
+        let mut by = span.from.max(due) + history.transit;
+        if slow && let Some(healed) = healed {
+            by = by.max(healed.at + std::time::Duration::from_secs(30));
+        }
+        if by < span.to && heard > by && by < history.ended() {
+            return report(by, format!("was taken at {} and has no outcome", history.clock(*took)));
+        }
+    }
+}
+
+fn truth(
+    history: &History,
+    timeline: &Timeline,
+    tag: usize,
+    case: &Case,
+    last: &(Millis, Outcome),
+    arrived: &[(DeviceNo, Millis)],
+    report: &mut impl FnMut(Millis, String),
+) {
+    let written = &history.written[tag];
+    if !matches!(written.act, Act::Relay { .. }) {
+        return;
+    }
+    let (at, outcome) = last;
+    let user = history.devices[case.device].user;
+    let number = |id: &streamz_protocol::DeviceId| {
+        history.devices.iter().position(|other| other.user == user && other.id == *id)
+    };
+    let has = |device: DeviceNo| arrived.iter().any(|(who, when)| *who == device && when <= at);
+    match outcome {
+        Outcome::Delivered => {
+            let targets: Vec<DeviceNo> = match &written.to {
+                Some(to) => number(to).into_iter().collect(),
+                None => connected(history, timeline, user, case),
+            };
+            if let Some(without) = targets.iter().find(|target| !has(**target)) {
+                report(*at, format!("was delivered, it says, but device {without} has not got it"));
+            }
+            if targets.is_empty() && arrived.is_empty() && written.to.is_some() {
+                report(*at, "was delivered, it says, but nobody has got it".to_owned());
+            }
+        }
+        Outcome::NotDelivered { reason, failed } => {
+            let mut denied: Vec<(DeviceNo, Reason)> =
+                failed.iter().filter_map(|(id, reason)| Some((number(id)?, *reason))).collect();
+            if failed.is_empty() {
+                let everyone =
+                    (0..history.devices.len()).filter(|other| history.devices[*other].user == user);
+                denied.extend(everyone.map(|other| (other, *reason)));
+            }
+            for (device, reason) in denied.into_iter().filter(|(_, reason)| *reason != Reason::Expired) {
+                if let Some((_, when)) = arrived.iter().find(|(who, _)| *who == device) {
+                    let when = history.clock(*when);
+                    report(
+                        *at,
+                        format!("failed for certain ({reason}), but device {device} got it at {when}"),
+                    );
+                }
+            }
+        }
+        Outcome::Error(code) => {
+            if let Some((device, _)) = arrived.first() {
+                report(*at, format!("was refused ({code}), but device {device} has got it"));
+            }
+        }
+    }
+}
+
+/// The other devices that were connected for certain when a message to all was taken.
+fn connected(history: &History, timeline: &Timeline, user: usize, case: &Case) -> Vec<DeviceNo> {
+    let taken = case.submitted.or(case.took.first().copied()).unwrap_or_default();
+    let mut all: Vec<DeviceNo> = timeline
+        .attached
+        .iter()
+        .filter(|span| {
+            history.devices[span.device].user == user
+                && span.device != case.device
+                && span.covers(taken, taken + history.transit)
+        })
+        .map(|span| span.device)
+        .collect();
+    all.dedup();
+    all
+}

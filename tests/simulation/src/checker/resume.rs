@@ -1,0 +1,169 @@
+//! **Promise 4, resume or a clean slate.** A device that comes back within the resume window gets all that is not
+//! settled, or `resumed: false` and a snapshot; never a partial replay.
+//!
+//! Of a history this demands, for each session,
+//! * **no gap**: `seq` rises, and every number that a device never hears was a relayed message's (whose sender was
+//!   told `expired`: promise 2 looks after that). Presence, streams and outcomes are never skipped;
+//! * **no loss at the end**: once all is quiet a connected device has every frame but such messages;
+//! * **resumption**: who comes back in time with a session goes on with it, unless more was said meanwhile than the
+//!   window holds, the session was ended, or a hub was lost together with the only copy of the session;
+//! * **a clean slate is clean**: `resumed: false` always comes with a session that never was before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use streamz_protocol::bus::{Class, Resume};
+use streamz_protocol::{Millis, SessionId};
+
+use super::Violation;
+use crate::history::{DeviceNo, Entry, History, Parted, What};
+
+/// What is known of one session.
+#[derive(Default)]
+struct Known {
+    last_seq: u64,
+    /// The last meaning of each number: a hub that crashed may have used some that nobody ever saw.
+    numbered: BTreeMap<u64, (Class, usize)>,
+    detached: Option<(Millis, Parted)>,
+    attached: bool,
+    /// The hub may have said things that reached no gateway.
+    unseen: bool,
+    hub_lost: bool,
+    /// No gateway may have had a copy.
+    copy_lost: bool,
+    ended: bool,
+}
+
+/// The state of the check.
+struct Check<'a> {
+    history: &'a History,
+    known: BTreeMap<SessionId, Known>,
+    asked: BTreeMap<DeviceNo, Option<Resume>>,
+    current: BTreeMap<DeviceNo, SessionId>,
+    began: BTreeSet<SessionId>,
+}
+
+pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
+    let mut check = Check {
+        history,
+        known: BTreeMap::new(),
+        asked: BTreeMap::new(),
+        current: BTreeMap::new(),
+        began: BTreeSet::new(),
+    };
+    for entry in &history.entries {
+        if let Some(sentence) = check.see(entry) {
+            found.push(Violation { promise: "P4", sentence, at: entry.at });
+        }
+    }
+    for session in history.rested.connected.iter().flatten() {
+        if let Some(known) = check.known.get(session)
+            && let Some((seq, class)) = known.lost(known.numbered.keys().last().map_or(0, |last| last + 1))
+        {
+            let sentence = format!("frame {seq} ({class:?}) of session {session} never reached its device");
+            found.push(Violation { promise: "P4", sentence, at: history.over });
+        }
+    }
+}
+
+impl Known {
+    /// A frame before `next` that must not be missing, if one is.
+    fn lost(&self, next: u64) -> Option<(u64, String)> {
+        for seq in self.last_seq + 1..next {
+            match self.numbered.get(&seq) {
+                Some((Class::Message { .. }, _)) => {}
+                Some((class, _)) => return Some((seq, format!("{class:?}"))),
+                None if self.unseen => {}
+                None => return Some((seq, "never said".to_owned())),
+            }
+        }
+        None
+    }
+}
+
+impl Check<'_> {
+    fn see(&mut self, entry: &Entry) -> Option<String> {
+        match &entry.what {
+            What::Numbered { session, seq, class, bytes, .. } => {
+                let known = self.known.entry(*session).or_default();
+                known.numbered.insert(*seq, (class.clone(), *bytes));
+            }
+            What::Connects { device, resume, .. } => {
+                // An earlier attempt that was never welcome may have taken the session with it.
+                if let Some(Some(before)) = self.asked.insert(*device, *resume) {
+                    self.known.entry(before.session).or_default().copy_lost = true;
+                }
+            }
+            What::Attached { device, session, .. } => {
+                let known = self.known.entry(*session).or_default();
+                known.attached = true;
+                self.current.insert(*device, *session);
+            }
+            What::Detached { session, how, .. } => {
+                let known = self.known.entry(*session).or_default();
+                known.attached = false;
+                known.detached = Some((entry.at, *how));
+                known.ended |= *how == Parted::Ended && !known.attached;
+                known.unseen |= matches!(how, Parted::Crashed | Parted::Slow);
+                known.copy_lost |= matches!(how, Parted::Crashed | Parted::Slow);
+            }
+            What::HubCrashed { user } => {
+                for (device, session) in &self.current {
+                    if self.history.devices[*device].user == *user {
+                        self.known.entry(*session).or_default().hub_lost = true;
+                    }
+                }
+            }
+            What::Removed { device } | What::Revoked { device } => {
+                if let Some(session) = self.current.get(device) {
+                    self.known.entry(*session).or_default().ended = true;
+                }
+            }
+            What::Welcomed { device, session, resumed, .. } => {
+                return self.welcome(entry.at, *device, *session, *resumed);
+            }
+            What::Heard { device, session, seq: Some(seq), .. } => {
+                let known = self.known.entry(*session).or_default();
+                if *seq <= known.last_seq {
+                    return Some(format!("frame {seq} of session {session} came to device {device} twice"));
+                }
+                let lost = known.lost(*seq);
+                known.last_seq = *seq;
+                if let Some((missing, class)) = lost {
+                    return Some(format!(
+                        "device {device} heard frame {seq} of session {session} without frame {missing} ({class})"
+                    ));
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn welcome(&mut self, at: Millis, device: DeviceNo, session: SessionId, resumed: bool) -> Option<String> {
+        let asked = self.asked.insert(device, None).flatten();
+        if resumed {
+            self.known.entry(session).or_default().copy_lost = false;
+            return match asked {
+                Some(resume) if resume.session == session => None,
+                _ => Some(format!("device {device} resumed session {session}, which it had not asked for")),
+            };
+        }
+        if !self.began.insert(session) {
+            return Some(format!("device {device} got session {session} as new, which was there before"));
+        }
+        let resume = asked?;
+        let known = self.known.entry(resume.session).or_default();
+        let limits = &self.history.limits;
+        let late = known
+            .detached
+            .is_some_and(|(since, _)| since + limits.resume_window <= at + self.history.transit);
+        let after = known.numbered.range(resume.last_seq + 1..);
+        let (frames, bytes) = after.fold((0, 0), |(frames, sum), (_, (_, bytes))| (frames + 1, sum + bytes));
+        let overflowed = frames > limits.window_frames || bytes > limits.window_bytes;
+        let lost = known.hub_lost && known.copy_lost;
+        if late || overflowed || lost || known.unseen || known.ended {
+            return None;
+        }
+        Some(format!("device {device} came back in time and could not go on with session {}", resume.session))
+    }
+}

@@ -1,0 +1,94 @@
+//! Who was connected when, and when a device could be relied on to hear what it was sent.
+
+use std::collections::BTreeMap;
+
+use streamz_protocol::{Millis, SessionId};
+
+use crate::history::{DeviceNo, Entry, History, Parted, PipeNo, What};
+
+/// The end of time, for what has not ended.
+pub(super) const NEVER: Millis = Millis(u64::MAX);
+
+/// A time during which something was so.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    pub(super) device: DeviceNo,
+    pub(super) session: SessionId,
+    pub(super) from: Millis,
+    pub(super) to: Millis,
+    pub(super) how: Option<Parted>,
+}
+
+/// Spans that other checks ask for.
+pub(super) struct Timeline {
+    /// A device was welcome on a connection that nothing troubled.
+    pub(super) steady: Vec<Span>,
+    /// A session was live at a gateway.
+    pub(super) attached: Vec<Span>,
+    /// The hub of a user was away, or learned anew, or its links stood still.
+    pub(super) disturbed: Vec<(usize, Millis, Millis)>,
+}
+
+impl Timeline {
+    pub(super) fn of(history: &History) -> Self {
+        let mut timeline = Self { steady: Vec::new(), attached: Vec::new(), disturbed: Vec::new() };
+        let mut steady: BTreeMap<PipeNo, usize> = BTreeMap::new();
+        let mut attached: BTreeMap<PipeNo, usize> = BTreeMap::new();
+        let mut troubled: std::collections::BTreeSet<PipeNo> = std::collections::BTreeSet::new();
+        let mut down: BTreeMap<usize, Millis> = BTreeMap::new();
+        for Entry { at, what } in &history.entries {
+            match what {
+                What::Welcomed { device, pipe, session, .. } if !troubled.contains(pipe) => {
+                    steady.insert(*pipe, timeline.steady.len());
+                    timeline.steady.push(Span::open(*device, *session, *at));
+                }
+                What::Troubled { pipe } | What::Closed { pipe, .. } => {
+                    troubled.insert(*pipe);
+                    if let Some(span) = steady.remove(pipe) {
+                        timeline.steady[span].to = *at;
+                    }
+                }
+                What::Attached { device, pipe, session, .. } => {
+                    attached.insert(*pipe, timeline.attached.len());
+                    timeline.attached.push(Span::open(*device, *session, *at));
+                }
+                What::Detached { pipe, how, .. } => {
+                    if let Some(span) = attached.remove(pipe) {
+                        timeline.attached[span].to = *at;
+                        timeline.attached[span].how = Some(*how);
+                    }
+                    if let Some(span) = steady.remove(pipe) {
+                        timeline.steady[span].to = *at;
+                    }
+                }
+                What::HubCrashed { user } => {
+                    down.entry(*user).or_insert(*at);
+                }
+                What::HubRecovered { user } => {
+                    if let Some(since) = down.remove(user) {
+                        timeline.disturbed.push((*user, since, *at));
+                    }
+                }
+                What::BusStalled { user, until } => timeline.disturbed.push((*user, *at, *until)),
+                _ => {}
+            }
+        }
+        timeline.disturbed.extend(down.into_iter().map(|(user, since)| (user, since, NEVER)));
+        timeline
+    }
+
+    /// Whether anything but devices and their connections was in trouble between two moments.
+    pub(super) fn is_disturbed(&self, user: usize, from: Millis, to: Millis) -> bool {
+        self.disturbed.iter().any(|(whose, since, until)| *whose == user && *since <= to && from <= *until)
+    }
+}
+
+impl Span {
+    fn open(device: DeviceNo, session: SessionId, from: Millis) -> Self {
+        Self { device, session, from, to: NEVER, how: None }
+    }
+
+    pub(super) fn covers(&self, from: Millis, to: Millis) -> bool {
+        self.from <= from && to < self.to
+    }
+}

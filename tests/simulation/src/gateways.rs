@@ -1,0 +1,456 @@
+//! Gateways: the shell around each session, as the one in `streamz-gateway` is, without its sockets.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use streamz_protocol::bus::{Attach, Caps, Detach, ToGateway, Up};
+use streamz_protocol::{CloseCode, ConnId, GatewayId, Millis};
+use streamz_session::{Context, Effect, Facts, Input, Outgoing, Phase, Session, TokenFacts};
+
+use crate::history::{Parted, What};
+use crate::world::{Event, FromDevice, ToDevice, World};
+
+/// How long a hub may take to answer a new connection.
+const ATTACH_WITHIN: Duration = Duration::from_secs(10);
+/// How long a peer may take to read what was said last.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// Bytes that the system takes at a time.
+const BURST: usize = 32 * 1024;
+
+/// One incarnation of a gateway process.
+pub(crate) struct Gateway {
+    pub(crate) id: GatewayId,
+    pub(crate) alive: bool,
+    /// Whether hubs still believe so.
+    pub(crate) believed: bool,
+    /// The connections whose sessions are not over.
+    pub(crate) pipes: BTreeSet<usize>,
+}
+
+impl Gateway {
+    pub(crate) fn new(number: usize) -> Self {
+        let id = GatewayId(number as u64 + 1);
+        Self { id, alive: true, believed: true, pipes: BTreeSet::new() }
+    }
+}
+
+/// One connection, from both its ends.
+pub(crate) struct Pipe {
+    pub(crate) device: usize,
+    pub(crate) gateway: usize,
+    pub(crate) session: Option<Session>,
+    /// The gateway holds the socket.
+    pub(crate) socket: bool,
+    /// The device holds its end.
+    pub(crate) held: bool,
+    /// What is on its way is lost, and so is all that follows.
+    pub(crate) cut: bool,
+    /// Nothing passes and nobody is told.
+    pub(crate) silent: bool,
+    /// The device reads nothing until then.
+    pub(crate) stalled: Millis,
+    waiting: VecDeque<Out>,
+    /// What the system took and has not reported.
+    taken: Option<(usize, Option<u64>)>,
+    draining: bool,
+    closing: bool,
+    armed: Option<Millis>,
+    tokens: u64,
+    filled: Millis,
+    /// When the last frame in each direction arrives.
+    pub(crate) up_free: Millis,
+    down_free: Millis,
+}
+
+/// Something for the socket.
+enum Out {
+    Frame(Outgoing),
+    Ping,
+    Close(CloseCode),
+}
+
+impl World {
+    /// A connection that a device begins; its request is on its way.
+    pub(crate) fn new_pipe(&mut self, device: usize, gateway: usize) -> usize {
+        self.pipes.push(Pipe {
+            device,
+            gateway,
+            session: None,
+            socket: true,
+            held: true,
+            cut: false,
+            silent: false,
+            stalled: Millis(0),
+            waiting: VecDeque::new(),
+            taken: None,
+            draining: false,
+            closing: false,
+            armed: None,
+            tokens: self.plan.rate.1,
+            filled: self.now,
+            up_free: Millis(0),
+            down_free: Millis(0),
+        });
+        self.pipes.len() - 1
+    }
+
+    pub(crate) fn conn(&self, pipe: usize) -> ConnId {
+        ConnId { gateway: self.gateways[self.pipes[pipe].gateway].id, number: pipe as u64 }
+    }
+
+    pub(crate) fn gateway_reads(&mut self, pipe: usize, frame: FromDevice) {
+        let state = &self.pipes[pipe];
+        if state.cut || state.silent || !state.socket || !self.gateways[state.gateway].alive {
+            return;
+        }
+        match frame {
+            FromDevice::Open { resume } => self.accept_connection(pipe, resume),
+            FromDevice::Text { text, tag } => {
+                let live = state.session.as_ref().filter(|session| session.phase() == Phase::Live);
+                if let (Some(tag), Some(session)) = (tag, live.and_then(Session::id)) {
+                    let device = state.device;
+                    self.saw(What::Took { device, session, tag });
+                }
+                self.reading = tag;
+                self.feed(pipe, Input::Text(&text));
+                self.reading = None;
+            }
+            FromDevice::Pong => self.feed(pipe, Input::Alive),
+            FromDevice::Close => self.socket_gone(pipe, true),
+        }
+    }
+
+    fn accept_connection(&mut self, pipe: usize, resume: Option<streamz_protocol::bus::Resume>) {
+        let conn = self.conn(pipe);
+        let client = &self.clients[self.pipes[pipe].device];
+        let user = client.user;
+        let attach = Attach {
+            device: client.id.clone(),
+            name: None,
+            device_type: None,
+            family: client.family,
+            caps: Caps { acks: !client.simple, max_streams: client.max_streams },
+            resume,
+        };
+        let life = self.dice.millis(70_000, 900_000);
+        let facts = Facts {
+            conn,
+            user: self.user_ids[user],
+            attach,
+            token_expires: self.now + life,
+            ice_servers: Vec::new(),
+            ice_renew_at: self.dice.chance(20).then(|| self.now + life / 2),
+            limits: self.plan.limits.clone(),
+        };
+        #[cfg_attr(not(feature = "planted-bugs"), allow(unused_mut))]
+        let (mut session, effects) = Session::open(facts, self.now);
+        #[cfg(feature = "planted-bugs")]
+        if let Some(crate::Bug::Session(bug)) = self.bug {
+            session.plant(bug);
+        }
+        self.pipes[pipe].session = Some(session);
+        self.gateways[self.pipes[pipe].gateway].pipes.insert(pipe);
+        self.after(ATTACH_WITHIN, Event::AttachTimeout { pipe });
+        self.carry_out(pipe, effects);
+        self.arm_session(pipe);
+    }
+
+    /// Gives a session one input and carries out what follows.
+    pub(crate) fn feed(&mut self, pipe: usize, input: Input<'_>) {
+        let (per_second, burst) = self.plan.rate;
+        let now = self.now;
+        let state = &mut self.pipes[pipe];
+        let Some(session) = &mut state.session else { return };
+        let before = session.phase();
+        let id = session.id();
+        let resumed = matches!(&input, Input::Down(streamz_protocol::bus::Down::Attached(a)) if a.resumed);
+        let (tokens, filled) = (&mut state.tokens, &mut state.filled);
+        let mut permit = || {
+            let gained = now.since(*filled).as_millis() as u64 * per_second / 1000;
+            if gained > 0 {
+                *tokens = burst.min(*tokens + gained);
+                *filled = now;
+            }
+            let taken = *tokens > 0;
+            *tokens -= u64::from(taken);
+            taken
+        };
+        let effects = session.handle(input, &mut Context { now, permit: &mut permit });
+        let after = session.phase();
+        let (device, id) = (state.device, session.id().or(id));
+        let detach = effects.iter().find_map(|effect| match effect {
+            Effect::Up(Up::Detach(_, how)) => Some(*how),
+            _ => None,
+        });
+        if let (Phase::Attaching, Phase::Live, Some(session)) = (before, after, id) {
+            self.saw(What::Attached { device, pipe, session, resumed });
+        }
+        if before == Phase::Live
+            && after != Phase::Live
+            && let Some(session) = id
+        {
+            let how = match detach {
+                Some(Detach::Clean) => Parted::Clean,
+                Some(Detach::Lost) => Parted::Lost,
+                Some(Detach::Slow) => Parted::Slow,
+                None => Parted::Ended,
+            };
+            self.saw(What::Detached { device, pipe, session, how });
+        }
+        self.check_session(pipe);
+        self.carry_out(pipe, effects);
+        self.arm_session(pipe);
+        let over = self.pipes[pipe].session.as_ref().is_none_or(|session| session.phase() != Phase::Live);
+        if before == Phase::Live && over && self.pipes[pipe].socket && !self.pipes[pipe].closing {
+            self.pipes[pipe].closing = true;
+            self.after(CLOSE_WITHIN, Event::CloseTimeout { pipe });
+        }
+    }
+
+    fn carry_out(&mut self, pipe: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send(outgoing) => self.put(pipe, Out::Frame(outgoing)),
+                Effect::Ping => self.put(pipe, Out::Ping),
+                Effect::Close(code) => self.put(pipe, Out::Close(code)),
+                Effect::Up(up) => {
+                    if let (Some(tag), Up::Message(_, message)) = (self.reading, &up)
+                        && let Some(session) = self.pipes[pipe].session.as_ref().and_then(Session::id)
+                    {
+                        let number = message.number;
+                        self.saw(What::Submitted { session, tag, number });
+                    }
+                    self.send_up(pipe, up);
+                }
+                Effect::CheckToken(token) => {
+                    let client = &self.clients[self.pipes[pipe].device];
+                    let (user, family) = (self.user_ids[client.user], client.family);
+                    let expires = self.now + self.dice.millis(70_000, 600_000);
+                    let facts = (token == "good").then_some(TokenFacts { user, family, expires });
+                    let delay = self.dice.millis(0, 50);
+                    self.after(delay, Event::TokenChecked { pipe, facts });
+                }
+                Effect::RenewIce => {
+                    let delay = self.dice.millis(0, 50);
+                    self.after(delay, Event::IceRenewed { pipe });
+                }
+                Effect::End => {
+                    self.pipes[pipe].session = None;
+                    self.gateways[self.pipes[pipe].gateway].pipes.remove(&pipe);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn ice_renewed(&mut self, pipe: usize) {
+        let renew_at = Some(self.now + Duration::from_secs(300));
+        self.feed(pipe, Input::IceServers { servers: Vec::new(), renew_at });
+    }
+
+    fn arm_session(&mut self, pipe: usize) {
+        let state = &mut self.pipes[pipe];
+        let due = state.session.as_ref().and_then(Session::next_deadline);
+        if let Some(due) = due
+            && state.armed.is_none_or(|armed| due < armed)
+        {
+            state.armed = Some(due);
+            self.at(due, Event::SessionTimer { pipe, due });
+        }
+    }
+
+    pub(crate) fn session_timer(&mut self, pipe: usize, due: Millis) {
+        if self.pipes[pipe].armed == Some(due) {
+            self.pipes[pipe].armed = None;
+            self.feed(pipe, Input::Tick);
+            self.arm_session(pipe);
+        }
+    }
+
+    pub(crate) fn attach_timeout(&mut self, pipe: usize) {
+        let phase = self.pipes[pipe].session.as_ref().map(Session::phase);
+        if phase == Some(Phase::Attaching) {
+            self.feed(pipe, Input::Close(CloseCode::Unavailable));
+        }
+    }
+
+    fn put(&mut self, pipe: usize, out: Out) {
+        let state = &mut self.pipes[pipe];
+        if !state.socket {
+            return;
+        }
+        state.waiting.push_back(out);
+        if !state.draining {
+            state.draining = true;
+            self.after(Duration::ZERO, Event::Drain { pipe });
+        }
+    }
+
+    /// The system reports what it took, and takes as much again as its device reads.
+    pub(crate) fn drain(&mut self, pipe: usize) {
+        let state = &mut self.pipes[pipe];
+        if !state.socket {
+            return;
+        }
+        if state.stalled > self.now {
+            let at = state.stalled;
+            return self.at(at, Event::Drain { pipe });
+        }
+        if let Some((bytes, seq)) = state.taken.take() {
+            self.feed(pipe, Input::Written { bytes, seq });
+        }
+        let state = &mut self.pipes[pipe];
+        let (mut bytes, mut seq, mut service) = (0, None, Duration::ZERO);
+        let mut gone = Vec::new();
+        while bytes < BURST
+            && let Some(out) = state.waiting.pop_front()
+        {
+            match out {
+                Out::Frame(outgoing) => {
+                    bytes += outgoing.weight();
+                    seq = outgoing.seq.or(seq);
+                    gone.push(ToDevice::Text(outgoing.render()));
+                }
+                Out::Ping => gone.push(ToDevice::Ping),
+                Out::Close(code) => {
+                    gone.push(ToDevice::Close(code));
+                    state.socket = false;
+                    break;
+                }
+            }
+        }
+        if let Some(speed) = self.clients[state.device].speed {
+            service = Duration::from_millis(bytes as u64 * 1000 / speed);
+        }
+        state.draining = bytes > 0 || !state.waiting.is_empty();
+        state.taken = (bytes > 0).then_some((bytes, seq));
+        for frame in gone {
+            self.send_down(pipe, frame, service);
+        }
+        if self.pipes[pipe].draining {
+            self.after(service, Event::Drain { pipe });
+        }
+    }
+
+    fn send_down(&mut self, pipe: usize, frame: ToDevice, service: Duration) {
+        if let ToDevice::Text(text) = &frame {
+            self.note_written(pipe, text);
+        }
+        let delay = self.dice.millis(0, self.plan.device_delay) + service;
+        let state = &mut self.pipes[pipe];
+        state.down_free = (self.now + delay).max(state.down_free);
+        let at = state.down_free;
+        self.at(at, Event::ToDevice { pipe, frame });
+    }
+
+    fn note_written(&mut self, pipe: usize, text: &str) {
+        // A simple client's socket is the last that is known of a message: see the meaning of `delivered`.
+        let device = self.pipes[pipe].device;
+        if !self.clients[device].simple {
+            return;
+        }
+        let session = self.pipes[pipe].session.as_ref().and_then(Session::id);
+        let frame: Option<streamz_protocol::server::ServerFrame> = serde_json::from_str(text).ok();
+        if let (Some(session), Some(mid)) = (session, frame.and_then(|frame| frame.mid)) {
+            self.saw(What::Wrote { device, session, mid });
+        }
+    }
+
+    /// The gateway learns that the device's end is gone.
+    pub(crate) fn socket_gone(&mut self, pipe: usize, clean: bool) {
+        if !self.pipes[pipe].socket {
+            return;
+        }
+        self.pipes[pipe].socket = false;
+        self.pipes[pipe].waiting.clear();
+        self.feed(pipe, Input::SocketGone { clean });
+    }
+
+    /// The gateway gives a socket up without another word.
+    pub(crate) fn drop_socket(&mut self, pipe: usize) {
+        if std::mem::replace(&mut self.pipes[pipe].socket, false) {
+            self.pipes[pipe].waiting.clear();
+            self.break_pipe(pipe);
+        }
+    }
+
+    /// A connection breaks: what is on its way is lost, both ends learn of it soon.
+    pub(crate) fn break_pipe(&mut self, pipe: usize) {
+        if std::mem::replace(&mut self.pipes[pipe].cut, true) {
+            return;
+        }
+        self.saw(What::Troubled { pipe });
+        let (at_gateway, at_device) = (self.dice.millis(0, 300), self.dice.millis(0, 300));
+        self.after(at_gateway, Event::GatewayNotices { pipe });
+        if !self.pipes[pipe].silent {
+            self.after(at_device, Event::DeviceNotices { pipe });
+        }
+    }
+
+    /// A new hub asks for this gateway's connections of a user.
+    pub(crate) fn roll(&mut self, gateway: usize, user: usize, epoch: u64) {
+        let pipes: Vec<usize> = self.gateways[gateway]
+            .pipes
+            .iter()
+            .copied()
+            .filter(|pipe| self.clients[self.pipes[*pipe].device].user == user)
+            .collect();
+        let conns = pipes.iter().map(|pipe| self.conn(*pipe)).collect();
+        let roster = Up::Roster { gateway: self.gateways[gateway].id, epoch, conns };
+        // Each connection answers by itself: some before the roster, some after it.
+        let first = self.dice.size(0, pipes.len());
+        for pipe in &pipes[..first] {
+            self.feed(*pipe, Input::Roll { epoch });
+        }
+        self.up(user, gateway, roster);
+        for pipe in &pipes[first..] {
+            self.feed(*pipe, Input::Roll { epoch });
+        }
+    }
+
+    /// A frame from a hub reaches its gateway.
+    pub(crate) fn gateway_hears(&mut self, gateway: usize, frame: ToGateway) {
+        if !self.gateways[gateway].alive {
+            return;
+        }
+        match frame {
+            ToGateway::Conn(conn, down) => {
+                let pipe = usize::try_from(conn.number).unwrap_or(usize::MAX);
+                if self.gateways[gateway].pipes.contains(&pipe) {
+                    self.feed(pipe, Input::Down(down));
+                }
+            }
+            ToGateway::Roll { user, epoch } => {
+                if let Some(user) = self.user_no(user) {
+                    self.roll(gateway, user, epoch);
+                }
+            }
+            ToGateway::Online { .. } => {}
+        }
+    }
+
+    /// A gateway process dies with all that it holds; another one takes its place.
+    pub(crate) fn crash_gateway(&mut self, gateway: usize) {
+        self.saw(What::GatewayCrashed { gateway });
+        self.gateways[gateway].alive = false;
+        let pipes = std::mem::take(&mut self.gateways[gateway].pipes);
+        for pipe in 0..self.pipes.len() {
+            if self.pipes[pipe].gateway != gateway {
+                continue;
+            }
+            let state = &mut self.pipes[pipe];
+            let device = state.device;
+            let session = state.session.take();
+            if let Some(id) = session.filter(|session| session.phase() == Phase::Live).and_then(|s| s.id()) {
+                self.saw(What::Detached { device, pipe, session: id, how: Parted::Crashed });
+            }
+            if std::mem::replace(&mut self.pipes[pipe].socket, false) || pipes.contains(&pipe) {
+                self.break_pipe(pipe);
+            }
+        }
+        self.lose_links_of(gateway);
+        let number = self.gateways.len();
+        self.gateways.push(Gateway::new(number));
+        let missed = self.dice.millis(200, 4_000);
+        self.after(missed, Event::GatewayMissed { gateway });
+    }
+}
