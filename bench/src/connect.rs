@@ -1,0 +1,108 @@
+//! What a connection costs: request, token, upgrade, hub, `welcome`, and what the others are told of it.
+
+use std::time::Instant;
+
+use futures_util::StreamExt;
+
+use crate::accounts::Pair;
+use crate::peer::{Dialect, Peer, PeerError};
+use crate::plan::Plan;
+use crate::report::{Budget, Rounds, Unit};
+use crate::run::{Bench, Failure};
+use crate::servers::Server;
+
+const PART: &str = "Connect (two devices of a user)";
+/// Connections that are made at the same time.
+const AT_ONCE: usize = 16;
+
+pub(crate) fn steps(plan: &Plan) -> usize {
+    plan.rounds * 3
+}
+
+#[derive(Default)]
+struct Figures {
+    cpu: Rounds,
+    rate: Rounds,
+}
+
+pub(crate) async fn measure(bench: &mut Bench, streamz: &Server, forwarder: Option<&Server>) {
+    let (mut known, mut strangers) = (Figures::default(), Figures::default());
+    for _ in 0..bench.plan.rounds {
+        let count = bench.plan.connect_pairs;
+        if let Some(forwarder) = forwarder {
+            bench.progress.step("connections to the forwarder");
+            let pairs = bench.accounts.pairs(count);
+            let done = bench.attempt(PART, round(forwarder, Dialect::Bare, &pairs)).await;
+            for figures in [&mut known, &mut strangers] {
+                figures.add(false, done);
+            }
+        }
+        bench.progress.step("connections of known devices");
+        let pairs = bench.accounts.pairs(count);
+        let done = bench.attempt(PART, round(streamz, Dialect::V1, &pairs)).await;
+        known.add(true, done);
+        bench.progress.step("connections of new devices");
+        let pairs = bench.accounts.strangers(count);
+        let done = bench.attempt(PART, round(streamz, Dialect::V1, &pairs)).await;
+        strangers.add(true, done);
+    }
+    bench.rows.extend([
+        known.cpu.row(PART, "CPU, known device", Unit::Micros, Some(Budget::AtMost(150.0))),
+        strangers.cpu.row(PART, "CPU, first-time device (registered)", Unit::Micros, None),
+        known.rate.row(PART, "rate, known device", Unit::PerSecond, None),
+        strangers.rate.row(PART, "rate, first-time device", Unit::PerSecond, None),
+    ]);
+}
+
+impl Figures {
+    fn add(&mut self, of_streamz: bool, done: Option<Round>) {
+        if let Some(done) = done {
+            self.cpu.add(of_streamz, done.cpu_micros, done.count);
+            self.rate.add(of_streamz, Some(done.per_second), done.count);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Round {
+    cpu_micros: Option<f64>,
+    per_second: f64,
+    count: u64,
+}
+
+/// Connects all pairs, both devices of each one after the other, and closes them again.
+async fn round(server: &Server, dialect: Dialect, pairs: &[Pair]) -> Result<Round, Failure> {
+    let watched = !server.processes.0.is_empty();
+    let before = server.processes.cpu()?;
+    let began = Instant::now();
+    let pair = |(number, pair): (usize, &Pair)| {
+        let (address, pair) = (server.address.clone(), pair.clone());
+        async move {
+            let path = format!("{}-{number}", uuid::Uuid::new_v4().simple());
+            let one = Peer::connect(&address, dialect, &pair.one, &path).await?;
+            let other = Peer::connect(&address, dialect, &pair.other, &path).await?;
+            Ok::<_, PeerError>([one, other])
+        }
+    };
+    let mut peers = Vec::with_capacity(2 * pairs.len());
+    let mut connecting = futures_util::stream::iter(pairs.iter().enumerate().map(pair)).buffer_unordered(AT_ONCE);
+    while let Some(pair) = connecting.next().await {
+        peers.extend(pair?);
+    }
+    let took = began.elapsed();
+    let count = peers.len();
+    // What is written to the database afterwards is a cost of the connection, too.
+    if watched {
+        server.quiet().await?;
+    }
+    let used = server.processes.cpu()?.since(&before);
+    futures_util::stream::iter(peers).for_each_concurrent(AT_ONCE, Peer::close).await;
+    if watched {
+        server.quiet().await?;
+    }
+    Ok(Round {
+        cpu_micros: watched.then(|| used.as_secs_f64() * 1e6 / count as f64),
+        per_second: count as f64 / took.as_secs_f64(),
+        count: count as u64,
+    })
+}
