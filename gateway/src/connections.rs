@@ -92,6 +92,11 @@ impl Connections {
 
     fn forget(&self, user: UserId, number: u64) {
         self.inboxes.write().remove(&number);
+        self.strike_off(user, number);
+    }
+
+    /// It announces itself no more.
+    fn strike_off(&self, user: UserId, number: u64) {
         let mut users = self.users.lock();
         if let Some(numbers) = users.get_mut(&user) {
             numbers.retain(|known| *known != number);
@@ -129,6 +134,12 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
+    /// The session is over, though its socket may still be closing: a new hub must not wait for it. To be called
+    /// before the hub is told that it is gone, so that either this hub or the next one hears it.
+    pub(crate) fn leave(&self) {
+        self.connections.strike_off(self.user, self.conn.number);
+    }
+
     /// Tells the user's hub.
     pub(crate) fn tell_hub(&mut self, up: Up) -> Result<(), Refused> {
         self.told_hub = matches!(up, Up::Gone(_));
@@ -146,3 +157,6 @@ impl Drop for Registration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,6 +183,9 @@ impl Connection {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>, wire: &mut Option<Wire>) {
+        if effects.contains(&Effect::End) {
+            self.registration.leave();
+        }
         for effect in effects {
             match effect {
                 Effect::Send(outgoing) => self.put(Out::Frame(outgoing), wire),
