@@ -11,6 +11,7 @@ use streamz_platform::{Clock, Config, MetricsHandle};
 use streamz_protocol::Limits;
 use streamz_store::Store;
 
+use crate::http::KnownClients;
 use crate::hubs::Hubs;
 use crate::readiness::Readiness;
 use crate::revoked::RevokedFamilies;
@@ -92,6 +93,7 @@ pub struct AppState {
 
 struct Inner {
     parts: Parts,
+    known: KnownClients,
     draining: AtomicBool,
 }
 
@@ -99,7 +101,8 @@ impl AppState {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { inner: Arc::new(Inner { parts, draining: AtomicBool::new(false) }) }
+        let (known, draining) = (KnownClients::default(), AtomicBool::new(false));
+        Self { inner: Arc::new(Inner { parts, known, draining }) }
     }
 
     /// Accounts, devices, streams, sign-ins.
@@ -172,6 +175,11 @@ impl AppState {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.inner.parts.settings
+    }
+
+    /// From where accounts were signed in to.
+    pub(crate) fn known(&self) -> &KnownClients {
+        &self.inner.known
     }
 
     /// From now on `/ready` says no, so that a load balancer sends nobody new.

@@ -89,6 +89,7 @@ async fn register(
         Err(CreateUserError::Store(error)) => return Err(error.into()),
     };
     tracing::info!(user = %user.id, "an account was made");
+    state.known().remember(&email, address);
     let tokens = sign_in::begin(&state, user).await?.ok_or_else(Problem::user_gone)?;
     Ok((StatusCode::CREATED, Json(tokens)))
 }
@@ -130,8 +131,9 @@ async fn login(
         return Err(fields.into_problem());
     };
     sign_in::admit_address(&state, address).await?;
-    sign_in::admit_account(&state, &email).await?;
+    let counted = sign_in::admit_account(&state, &email, address).await?;
     let user = sign_in::check(&state, &email, &password).await?;
+    sign_in::succeeded(&state, &email, address, &counted).await;
     sign_in::begin(&state, user).await?.map(Json).ok_or_else(sign_in::refused)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | file | one reason |
 //! |---|---|
-//! | `auth`, `sign_in` | accounts and sign-ins; who may try a password |
+//! | `auth`, `sign_in`, `known` | accounts and sign-ins; who may try a password |
 //! | `devices`, `streams`, `ice_servers` | one resource each |
 //! | `operations` | liveness, readiness, figures |
 //! | `openapi`, `responses` | the API's description |
@@ -17,6 +17,7 @@ mod client;
 mod devices;
 pub mod fields;
 mod ice_servers;
+mod known;
 mod observe;
 mod openapi;
 mod operations;
@@ -40,6 +41,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use client::ClientAddress;
+pub(crate) use known::KnownClients;
 pub use observe::{REQUEST_ID, RequestId};
 
 use crate::state::{AppState, Settings};

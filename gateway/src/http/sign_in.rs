@@ -4,11 +4,13 @@
 //! Attempts are counted before a password is looked at: for the client's address first, then for the account, in
 //! the store, so that the whole fleet counts together. The sixth attempt in a minute closes the key for a minute, the
 //! next excess for two, then four, eight, at most fifteen. An unknown account counts as any other. While a key is
-//! closed an attempt is refused and changes nothing: it does not make the wait longer, so an owner who comes back
-//! after the `Retry-After` is let in whatever others did meanwhile, unless they were faster to use up the fresh
-//! attempts. A sign-in that succeeds clears its account's counter, and a quarter of an hour without attempts
-//! clears every other. Whoever is signed in already is not affected at all: refreshing does not count.
-//! One address alone cannot keep an account closed: it is closed itself first.
+//! closed an attempt is refused and changes nothing: nobody makes the wait longer by going on. A sign-in that
+//! succeeds clears its account's counter, and a quarter of an hour without attempts clears every other.
+//!
+//! Whoever uses up an account's attempts minute after minute would still keep its owner out. Therefore a network from
+//! which this account's password was right before has a counter of its own for it: the owner at home does not
+//! notice. (Each gateway knows that of itself, since its start.) Devices that are signed in do not notice either:
+//! refreshing does not count.
 
 use std::net::IpAddr;
 
@@ -20,6 +22,7 @@ use streamz_store::{CreateFamilyError, Credentials, LoginDecision, LoginKey, Use
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::known::network;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 
@@ -63,9 +66,38 @@ pub(super) async fn admit_address(state: &AppState, address: IpAddr) -> Result<(
     admit(state, LoginKey::Address(address), "address").await
 }
 
-/// Counts an attempt for this account, whether it exists or not.
-pub(super) async fn admit_account(state: &AppState, email: &Email) -> Result<(), Problem> {
-    admit(state, LoginKey::Account(email.as_str()), "account").await
+/// Counts an attempt for this account, whether it exists or not, and returns what to clear if it succeeds.
+pub(super) async fn admit_account(
+    state: &AppState,
+    email: &Email,
+    address: IpAddr,
+) -> Result<Counted, Problem> {
+    let counted = Counted::of(state, email, address);
+    admit(state, LoginKey::Account(&counted.0), "account").await?;
+    Ok(counted)
+}
+
+/// What an attempt was counted for: the account, or the account from a network that it knows.
+pub(super) struct Counted(String);
+
+impl Counted {
+    fn of(state: &AppState, email: &Email, address: IpAddr) -> Self {
+        if state.known().knows(email, address) {
+            // No address of an account has a space in it.
+            Self(format!("{email} {}", network(address)))
+        } else {
+            Self(email.to_string())
+        }
+    }
+}
+
+/// The password was right: the counters begin anew, and this network is known from now on.
+pub(super) async fn succeeded(state: &AppState, email: &Email, address: IpAddr, counted: &Counted) {
+    state.known().remember(email, address);
+    if let Err(error) = state.store().login_succeeded(&counted.0).await {
+        // The account stays a little closer to its limit; that is no reason to refuse its owner.
+        tracing::warn!(%error, "a sign-in counter could not be cleared");
+    }
 }
 
 async fn admit(state: &AppState, key: LoginKey<'_>, kind: &'static str) -> Result<(), Problem> {
@@ -94,10 +126,6 @@ pub(super) async fn check(state: &AppState, email: &Email, password: &SecretStri
         Verdict::Correct { rehash_needed } => {
             if rehash_needed {
                 replace_hash(state, &user, stored, password).await;
-            }
-            if let Err(error) = state.store().login_succeeded(email.as_str()).await {
-                // The account stays a little closer to its limit; that is no reason to refuse its owner.
-                tracing::warn!(%error, "a sign-in counter could not be cleared");
             }
             Ok(user)
         }

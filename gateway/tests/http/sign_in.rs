@@ -133,6 +133,29 @@ async fn an_account_is_closed_after_five_attempts_wherever_they_come_from() {
 }
 
 #[tokio::test]
+async fn whoever_uses_up_an_accounts_attempts_does_not_keep_its_owner_out() {
+    let api = Api::new().await;
+    account(&api, "ada@example.org", &cheap_hash()).await;
+    try_from(&api, 1, "ada@example.org", PASSWORD).await.ok(200);
+    for minute in 0..5 {
+        for n in 0..6 {
+            try_from(&api, 100 + n, "ada@example.org", "nonsense").await;
+        }
+        // From anywhere else it is closed; the owner at home does not notice.
+        wait_of(&try_from(&api, 50, "ada@example.org", PASSWORD).await);
+        if minute % 2 == 0 {
+            try_from(&api, 1, "ada@example.org", PASSWORD).await.ok(200);
+        }
+        api.pass(Duration::from_secs(60));
+    }
+    // Her own network is counted too.
+    for _ in 0..5 {
+        try_from(&api, 1, "ada@example.org", "nonsense").await.problem(401, "invalid_credentials");
+    }
+    wait_of(&try_from(&api, 1, "ada@example.org", "nonsense").await);
+}
+
+#[tokio::test]
 async fn the_delay_grows_and_ends() {
     let api = Api::new().await;
     let mut waits = Vec::new();
