@@ -41,7 +41,7 @@ impl Session {
     fn is_exempt(&self, frame: &ClientFrame) -> bool {
         let Some(copy) = &self.copy else { return false };
         match (&frame.message, &frame.id) {
-            (ClientMessage::Ack { seq }, _) => *seq > copy.acked,
+            (ClientMessage::Ack { seq }, _) => *seq > copy.acked && *seq <= copy.last_seq,
             (ClientMessage::Command { .. }, Some(id)) => {
                 copy.open.iter().any(|entry| entry.message.is_none() && entry.known.id == *id)
             }
@@ -116,6 +116,7 @@ impl Session {
             copy.open.push_back(OpenEntry {
                 known: Open { number, id, digest, accepted_at: now },
                 message: Some(message.clone()),
+                inherited: false,
                 hand_overs: 0,
             });
         }
@@ -171,10 +172,12 @@ impl Session {
         self.error(ErrorCode::IdReused, text.to_owned(), Some(id), out);
     }
 
-    /// The hub's queue is full: the message was never taken, which is certain.
+    /// The hub's queue is full: the message was never taken, which is certain, unless an earlier connection of the
+    /// session had handed it over.
     pub(crate) fn hub_full(&mut self, number: u64, out: &mut Vec<Effect>) {
         let Some(copy) = &mut self.copy else { return };
-        let Some(at) = copy.open.iter().position(|entry| entry.known.number == number) else { return };
+        let refused = |entry: &OpenEntry| entry.known.number == number && !entry.inherited;
+        let Some(at) = copy.open.iter().position(refused) else { return };
         if let Some(entry) = copy.open.remove(at) {
             copy.open_bytes -= entry.weight();
             self.plain(Body::not_delivered(&entry.known.id, Reason::Backlog, Vec::new()), out);

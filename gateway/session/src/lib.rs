@@ -27,6 +27,3 @@ mod timers;
 pub use effect::{Context, Effect, Facts, Input, Outgoing, TokenFacts};
 pub use inspect::Load;
 pub use session::{Phase, Session};
-
-#[cfg(test)]
-mod tests;

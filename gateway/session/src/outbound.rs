@@ -20,8 +20,12 @@ impl Session {
                     return;
                 }
                 let outgoing = Outgoing { seq: Some(frame.seq), body: frame.body.clone() };
+                // The device was told by this side that the message was given up: it hears no second outcome.
+                let told = matches!(frame.class, Class::Outcome { number } if !copy.is_open(number));
                 copy.take(frame, &limits, now);
-                self.send_or_give_up(outgoing, now, out);
+                if !told {
+                    self.send_or_give_up(outgoing, now, out);
+                }
             }
             Item::Plain(body) => self.send_or_give_up(Outgoing { seq: None, body }, now, out),
             Item::Stream(stream) => copy.put_stream(*stream),
@@ -63,6 +67,10 @@ impl Session {
 }
 
 impl Copy {
+    fn is_open(&self, number: u64) -> bool {
+        self.open.iter().any(|entry| entry.known.number == number)
+    }
+
     fn take(&mut self, frame: Frame, limits: &Limits, now: Millis) {
         self.last_seq = frame.seq;
         match &frame.class {

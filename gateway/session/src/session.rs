@@ -85,6 +85,8 @@ pub(crate) struct OpenEntry {
     pub(crate) known: Open,
     /// Its content; absent until the device has sent it on this connection.
     pub(crate) message: Option<Box<Message>>,
+    /// An earlier connection of the session had handed it to the hub.
+    pub(crate) inherited: bool,
     pub(crate) hand_overs: u8,
 }
 
@@ -224,7 +226,7 @@ impl Session {
         let open = attached
             .open
             .into_iter()
-            .map(|known| OpenEntry { known, message: None, hand_overs: 0 })
+            .map(|known| OpenEntry { known, message: None, inherited: true, hand_overs: 0 })
             .collect();
         let view = attached.devices.into_iter().filter(|device| device.is_online);
         self.copy = Some(Box::new(Copy {

@@ -1,0 +1,9 @@
+//! One connection's session, input by input.
+#![allow(clippy::unwrap_used)]
+
+mod attach;
+mod hub;
+mod inbound;
+mod roll;
+mod support;
+mod timers;
