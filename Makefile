@@ -91,7 +91,7 @@ docs: ## the documentation of every crate, in target/doc
 
 .PHONY: update-docs
 update-docs: ## write the configuration tables of the documentation anew
-	UPDATE_DOCS=1 cargo test -p streamz-tests --test documentation
+	UPDATE_DOCS=1 cargo test -q -p streamz-platform --test documentation
 
 ##@ Longer runs
 
