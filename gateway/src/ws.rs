@@ -21,6 +21,7 @@ use streamz_session::{Facts, TokenFacts};
 use tokio_util::task::TaskTracker;
 
 use crate::authenticate::{AuthFailure, Identity, authenticate, bearer};
+use crate::http::fields;
 use crate::problem::{Code, Problem};
 use crate::socket::{Authority, Connection, Sockets};
 use crate::state::AppState;
@@ -29,8 +30,6 @@ use crate::state::AppState;
 pub const SUBPROTOCOL: &str = "streamz.v1";
 /// What precedes an access token among the offered subprotocols: a browser cannot set headers.
 const BEARER_PREFIX: &str = "bearer.";
-/// The longest `device_name` and `device_type`, in characters.
-const NAME_MAX_CHARS: usize = 255;
 /// The most streams that a device may say it takes.
 const MAX_STREAMS: u16 = 64;
 /// What tungstenite reads at once. Its default of 128 KiB is allocated for every connection.
@@ -223,7 +222,7 @@ fn one_stream() -> u16 {
 impl WsQuery {
     fn parse(uri: &Uri) -> Result<Self, Problem> {
         let bad = |detail: &str| Problem::new(Code::MalformedQuery, detail.to_owned());
-        let Ok(axum::extract::Query(query)) = axum::extract::Query::<Self>::try_from_uri(uri) else {
+        let Ok(axum::extract::Query(mut query)) = axum::extract::Query::<Self>::try_from_uri(uri) else {
             return Err(bad(
                 "Give device_id (1 to 255 characters), and if you like device_name, device_type, max_streams (a \
                  number), session_id (a UUID) with last_seq (a number); each once and percent-encoded.",
@@ -238,20 +237,22 @@ impl WsQuery {
         if !(1..=MAX_STREAMS).contains(&query.max_streams) {
             return Err(bad(&format!("max_streams must be 1 to {MAX_STREAMS}.")));
         }
-        for (key, value) in [("device_name", &query.device_name), ("device_type", &query.device_type)] {
-            if value.as_ref().is_some_and(|value| !is_name(value)) {
-                return Err(bad(&format!(
-                    "{key} must have 1 to {NAME_MAX_CHARS} characters and no control characters."
-                )));
-            }
-        }
+        query.device_name = checked("device_name", query.device_name, fields::device_name)?;
+        query.device_type = checked("device_type", query.device_type, fields::device_type)?;
         Ok(query)
     }
 }
 
-fn is_name(text: &str) -> bool {
-    let blank = text.trim().is_empty();
-    !blank && text.chars().count() <= NAME_MAX_CHARS && !text.chars().any(char::is_control)
+/// A parameter by the rules of the API's fields.
+fn checked(
+    key: &str,
+    value: Option<String>,
+    rule: impl Fn(&str) -> Result<&str, fields::InvalidText>,
+) -> Result<Option<String>, Problem> {
+    value
+        .map(|value| rule(&value).map(str::to_owned))
+        .transpose()
+        .map_err(|error| Problem::new(Code::MalformedQuery, format!("{key} {error}.")))
 }
 
 /// The token's end on the clock of the state machines.

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use clap::{Args, Parser, Subcommand};
+use streamz_bench::BenchArgs;
 use streamz_platform::ConfigArgs;
 
 /// WebRTC signaling and presence for your own devices.
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Check,
     /// Print an access token of an account, for testing
     Token(TokenArgs),
+    /// Measure a deployment, or a server of its own, beside a bare WebSocket forwarder
+    Bench(Box<BenchArgs>),
 }
 
 #[derive(Args)]

@@ -12,7 +12,7 @@ use streamz_bus::{Bus, InProcess};
 use streamz_gateway::hubs::Hubs;
 use streamz_gateway::readiness::Readiness;
 use streamz_gateway::revoked::{REVOKED_MAX, RevokedFamilies};
-use streamz_gateway::serve::{ServeOptions, ServeReport, serve};
+use streamz_gateway::serve::{KEEP_ALIVE, ServeOptions, ServeReport, serve};
 use streamz_gateway::state::{AppState, Parts, Settings};
 use streamz_gateway::ws::{self, StateAuthority, WebSockets};
 use streamz_gateway::{Connections, Sockets, http};
@@ -133,7 +133,7 @@ async fn compose(config: &Config, store: Store, tasks: &Tasks) -> Result<Running
     let connections = Connections::new(GATEWAY, shared, hubs.clone());
     bus.serve_gateway(GATEWAY, connections.clone());
 
-    let revoked = RevokedFamilies::new(config.tokens.access, REVOKED_MAX);
+    let revoked = RevokedFamilies::new(config.tokens.access + config.tokens.leeway, REVOKED_MAX);
     revoked.sync(&store, clock.utc()).await.map_err(Failure::unable)?;
     let metrics = streamz_platform::metrics::install().map_err(Failure::unable)?;
     tasks.spawn("metrics", metrics.upkeep(tasks.stopping()));
@@ -180,6 +180,7 @@ impl Running {
         };
         let options = ServeOptions {
             header_timeout: config.http.header_timeout,
+            keep_alive: KEEP_ALIVE,
             max_connections: CONNECTIONS_MAX,
             drain: config.drain_timeout,
         };

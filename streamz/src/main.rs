@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             Some(Command::Migrate) => migrate::run(cli.config).await,
             Some(Command::Check) => check::run(cli.config).await,
             Some(Command::Token(args)) => token::run(cli.config, &args).await,
+            Some(Command::Bench(args)) => streamz_bench::run(*args).await.map_err(exit::Failure::unable),
         }
     });
     match outcome {
