@@ -80,12 +80,8 @@ impl Accounts {
             let new = NewUser { email: &email, password_hash: &hash, first_name: None, last_name: None };
             let user = store.create_user(new, now).await.map_err(|e| failed(&e))?;
             for device_id in ["one", "other"] {
-                let new = NewDevice {
-                    user_id: user.id,
-                    device_id,
-                    device_name: device_id,
-                    device_type: "bench",
-                };
+                let new =
+                    NewDevice { user_id: user.id, device_id, device_name: device_id, device_type: "bench" };
                 store.create_device(new, u32::MAX, now).await.map_err(|e| failed(&e))?;
             }
             let token = issuer.issue(UserId(user.id), Uuid::new_v4(), now);
@@ -128,15 +124,7 @@ impl Accounts {
     }
 
     fn none(password: SecretString) -> Self {
-        Self {
-            pairs: Vec::new(),
-            next: 0,
-            fresh: 0,
-            again: false,
-            emails: Vec::new(),
-            password,
-            made: None,
-        }
+        Self { pairs: Vec::new(), next: 0, fresh: 0, again: false, emails: Vec::new(), password, made: None }
     }
 
     /// Pairs that have not been asked for yet; fewer, or the same ones again, if there are not as many.

@@ -85,7 +85,8 @@ async fn round(server: &Server, dialect: Dialect, pairs: &[Pair]) -> Result<Roun
         }
     };
     let mut peers = Vec::with_capacity(2 * pairs.len());
-    let mut connecting = futures_util::stream::iter(pairs.iter().enumerate().map(pair)).buffer_unordered(AT_ONCE);
+    let mut connecting =
+        futures_util::stream::iter(pairs.iter().enumerate().map(pair)).buffer_unordered(AT_ONCE);
     while let Some(pair) = connecting.next().await {
         peers.extend(pair?);
     }

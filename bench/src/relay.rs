@@ -31,12 +31,7 @@ const MODES: [Mode; 3] = [
         with_id: true,
         budget: Some(Budget::Ratio(3.0)),
     },
-    Mode {
-        part: "900 bytes without id, with acks",
-        dialect: Dialect::V1,
-        with_id: false,
-        budget: None,
-    },
+    Mode { part: "900 bytes without id, with acks", dialect: Dialect::V1, with_id: false, budget: None },
 ];
 
 fn modes(plan: &Plan) -> &'static [Mode] {
@@ -114,6 +109,7 @@ pub(crate) async fn measure(bench: &mut Bench, streamz: &Server, forwarder: Opti
                 let piece = bench.plan.piece;
                 let done = bench.attempt(&what, turn(&speak, &pairs, load, piece, unlimited)).await;
                 if let Some(done) = done {
+                    bench.note_lateness(&what, &done.loaded.tally);
                     alone.add(of_streamz, &done.alone);
                     loaded.add(of_streamz, &done.loaded);
                     if let Some(piece) = &done.full {
@@ -204,9 +200,6 @@ pub(crate) async fn piece(
             "of {sent} messages of {MESSAGE_BYTES} bytes {received} arrived, {delivered} were confirmed and {refused} \
              refused"
         )));
-    }
-    if tally.late {
-        return Err(Failure::Wrong("the load fell behind its own schedule: the machine is too busy".to_owned()));
     }
     let cpu_micros = (!processes.0.is_empty()).then(|| used.as_secs_f64() * 1e6 / tally.received as f64);
     Ok((links, Piece { tally, cpu_micros }))

@@ -156,7 +156,10 @@ impl Report {
         let mut text = String::new();
         let Machine { processor, cores, memory_mib, kernel, load_before } = &self.machine;
         let _ = writeln!(text, "streamz bench {} · {} · {:.0} s", self.version, self.began, self.seconds);
-        let _ = writeln!(text, "{processor} · {cores} cores · {memory_mib} MiB · Linux {kernel} · load {load_before}");
+        let _ = writeln!(
+            text,
+            "{processor} · {cores} cores · {memory_mib} MiB · Linux {kernel} · load {load_before}"
+        );
         let _ = writeln!(text, "{}", self.subject);
         if self.debug_build {
             let _ = writeln!(text, "NOT OPTIMISED: these figures mean nothing. Build with --release.");
@@ -255,7 +258,9 @@ mod tests {
 
     #[test]
     fn digits_are_few() {
-        for (value, text) in [(0.0, "0.00"), (1.234, "1.23"), (9.999, "10.0"), (42.04, "42.0"), (999.6, "1000")] {
+        for (value, text) in
+            [(0.0, "0.00"), (1.234, "1.23"), (9.999, "10.0"), (42.04, "42.0"), (999.6, "1000")]
+        {
             assert_eq!(short(value), text);
         }
     }

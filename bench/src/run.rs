@@ -16,6 +16,7 @@ use crate::process::ProcessError;
 use crate::progress::Progress;
 use crate::report::{Report, Row};
 use crate::servers::{Own, Server, ServerError};
+use crate::traffic::Tally;
 use crate::{connect, forwarder, idle, relay, start, storm};
 
 /// Why a bench gave no report, or not the whole.
@@ -98,6 +99,19 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// What was measured while the load could not keep its schedule is true, and not what was meant.
+    pub(crate) fn note_lateness(&mut self, what: &str, tally: &Tally) {
+        let note = format!(
+            "{what}: in at least one round the load fell behind its own schedule; the machine was too busy with \
+             something else."
+        );
+        if tally.late && !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
 /// Measures, prints the report, and writes it as JSON if that was asked for. It needs a tokio runtime with several
 /// threads: the load should not wait for itself.
 ///
@@ -173,7 +187,11 @@ async fn prepare(args: &BenchArgs, plan: &Plan) -> Result<(Option<Own>, Accounts
         };
         return Ok((None, accounts, format!("the deployment at {url}")));
     }
-    let program = args.server.clone().map_or_else(std::env::current_exe, Ok)?;
+    // It will run in a folder of its own.
+    let program = match &args.server {
+        Some(program) => std::path::absolute(program)?,
+        None => std::env::current_exe()?,
+    };
     let own = Own::new(program, plan.hub_idle)?;
     let accounts = Accounts::make(&own.database(), &own.secret, plan.pairs()).await?;
     let subject = format!("a server of its own: {}", own.program.display());

@@ -55,6 +55,7 @@ pub(crate) async fn measure(bench: &mut Bench, streamz: &Server, forwarder: Opti
             let done = bench.attempt(PART, turn(&speak, streamz, &accounts, &pairs, &plan)).await;
             bench.accounts = accounts;
             if let Some(done) = done {
+                bench.note_lateness(PART, &done.calm.tally);
                 calm.add(of_streamz, &done.calm);
                 storm.add(of_streamz, &done.storm);
                 if of_streamz {

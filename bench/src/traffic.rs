@@ -374,11 +374,9 @@ impl Half {
 
 /// An offer of [`MESSAGE_BYTES`] that carries its stamp; as its `id`, too, if it has one: stamps of a session differ.
 fn message(to: &str, stamp: u64, with_id: bool) -> Message {
-    let begin = format!(
-        "{{\"type\":\"sdp_offer\",\"payload\":{{\"to_device_id\":\"{to}\",\"sdp\":\"{stamp:016x}"
-    );
-    let end =
-        if with_id { format!("\"}},\"id\":\"{stamp:016x}\"}}") } else { "\"}}".to_owned() };
+    let begin =
+        format!("{{\"type\":\"sdp_offer\",\"payload\":{{\"to_device_id\":\"{to}\",\"sdp\":\"{stamp:016x}");
+    let end = if with_id { format!("\"}},\"id\":\"{stamp:016x}\"}}") } else { "\"}}".to_owned() };
     let mut text = begin;
     let padding = MESSAGE_BYTES.saturating_sub(text.len() + end.len());
     text.extend(std::iter::repeat_n('=', padding));
