@@ -65,8 +65,13 @@ pub enum CallError {
     #[error("a signal was not sent: {0}")]
     Send(#[from] SendError),
     /// A signal did not arrive.
-    #[error("a signal did not arrive: {0:?}")]
-    Undelivered(Outcome),
+    #[error("{signal:?} did not arrive: {outcome:?}")]
+    Undelivered {
+        /// What was signaled.
+        signal: Signal,
+        /// What became of it.
+        outcome: Outcome,
+    },
     /// The connection to Streamz is over for good.
     #[error("the connection to Streamz is over")]
     NoSignaling,
@@ -95,7 +100,7 @@ pub struct Party {
     connected: bool,
     channels: VecDeque<Channel>,
     listeners: VecDeque<Listener>,
-    outcomes: Vec<PendingOutcome>,
+    outcomes: Vec<(Signal, PendingOutcome)>,
 }
 
 impl Party {
@@ -167,7 +172,7 @@ impl Party {
             None => message.to(self.to.clone()),
         };
         if self.confirmed {
-            self.outcomes.push(self.client.try_send(message)?);
+            self.outcomes.push((signal.clone(), self.client.try_send(message)?));
         } else {
             self.client.send_unconfirmed(message)?;
         }
@@ -210,6 +215,24 @@ impl Party {
         Ok(())
     }
 
+    /// Steps until Streamz says something that is no signal and for which `pick` has an answer.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn hears<T>(
+        &mut self,
+        mut pick: impl FnMut(&ServerMessage) -> Option<T>,
+    ) -> Result<T, CallError> {
+        loop {
+            if let Step::Other(event) = self.step().await?
+                && let Event::Message(frame) = *event
+                && let Some(found) = pick(&frame.message)
+            {
+                return Ok(found);
+            }
+        }
+    }
+
     /// Whether media can flow.
     #[must_use]
     pub fn connected(&self) -> bool {
@@ -249,10 +272,10 @@ impl Party {
     pub async fn delivered(&mut self) -> Result<usize, CallError> {
         let outcomes = std::mem::take(&mut self.outcomes);
         let count = outcomes.len();
-        for outcome in outcomes {
+        for (signal, outcome) in outcomes {
             match outcome.await? {
                 Outcome::Delivered => {}
-                other => return Err(CallError::Undelivered(other)),
+                outcome => return Err(CallError::Undelivered { signal, outcome }),
             }
         }
         Ok(count)

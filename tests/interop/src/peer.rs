@@ -1,10 +1,12 @@
 //! One WebRTC endpoint on the loopback interface.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use rtc::peer_connection::configuration::RTCOfferOptions;
 use rtc::peer_connection::configuration::interceptor_registry::register_default_interceptors;
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
@@ -60,7 +62,8 @@ pub enum PeerEvent {
 /// A WebRTC endpoint. It knows nothing of who signals for it.
 pub struct Peer {
     connection: Arc<dyn PeerConnection>,
-    ufrag: Arc<Mutex<Option<String>>>,
+    gathering: Arc<Mutex<Gathering>>,
+    events: mpsc::Sender<PeerEvent>,
 }
 
 /// What happens at one [`Peer`], in the order in which it does.
@@ -82,8 +85,8 @@ impl Peer {
     /// [`PeerError::WebRtc`].
     pub async fn new() -> Result<(Self, PeerEvents), PeerError> {
         let (sender, receiver) = mpsc::channel(EVENTS);
-        let ufrag = Arc::new(Mutex::new(None));
-        let handler = Handler { events: sender, ufrag: Arc::clone(&ufrag) };
+        let gathering = Arc::<Mutex<Gathering>>::default();
+        let handler = Handler { events: sender.clone(), gathering: Arc::clone(&gathering) };
         let mut media = MediaEngine::default();
         media.register_default_codecs()?;
         let interceptors = register_default_interceptors(Registry::new(), &mut media)?;
@@ -100,7 +103,7 @@ impl Peer {
             .build()
             .await?;
         let connection = Arc::new(connection);
-        Ok((Self { connection, ufrag }, PeerEvents { receiver }))
+        Ok((Self { connection, gathering, events: sender }, PeerEvents { receiver }))
     }
 
     /// Adds a track to be sent; to be negotiated by the next offer or answer.
@@ -126,8 +129,7 @@ impl Peer {
     /// # Errors
     /// [`PeerError::WebRtc`].
     pub async fn offer(&self) -> Result<String, PeerError> {
-        let offer = self.connection.create_offer(None).await?;
-        self.describe_itself(offer).await
+        self.describing(self.offer_with(false)).await
     }
 
     /// An offer of a new ICE generation (RFC 8445 §9).
@@ -135,8 +137,14 @@ impl Peer {
     /// # Errors
     /// [`PeerError::WebRtc`].
     pub async fn restart(&self) -> Result<String, PeerError> {
-        self.connection.restart_ice().await?;
-        self.offer().await
+        // `restart_ice` would gather twice, the first time for the generation that there is.
+        self.describing(self.offer_with(true)).await
+    }
+
+    async fn offer_with(&self, ice_restart: bool) -> Result<String, PeerError> {
+        let options = RTCOfferOptions { ice_restart, ..RTCOfferOptions::default() };
+        let offer = self.connection.create_offer(Some(options)).await?;
+        self.describe_itself(offer).await
     }
 
     /// The answer to the other side's offer.
@@ -144,10 +152,13 @@ impl Peer {
     /// # Errors
     /// [`PeerError::WebRtc`].
     pub async fn answer(&self, offer: &str) -> Result<String, PeerError> {
-        let offer = RTCSessionDescription::offer(offer.to_owned())?;
-        self.connection.set_remote_description(offer).await?;
-        let answer = self.connection.create_answer(None).await?;
-        self.describe_itself(answer).await
+        let answer = async {
+            let offer = RTCSessionDescription::offer(offer.to_owned())?;
+            self.connection.set_remote_description(offer).await?;
+            let answer = self.connection.create_answer(None).await?;
+            self.describe_itself(answer).await
+        };
+        self.describing(answer).await
     }
 
     /// Takes the other side's answer.
@@ -197,10 +208,33 @@ impl Peer {
         Ok(self.connection.close().await?)
     }
 
+    /// Holds candidates back while this side's description is in the making: an offer that restarts ICE makes the
+    /// answering side gather before its answer has named the new generation.
+    async fn describing<T>(&self, description: impl Future<Output = T>) -> T {
+        lock(&self.gathering).held = Some(VecDeque::new());
+        let description = description.await;
+        self.release().await;
+        description
+    }
+
+    /// Lets held candidates go, and those that come meanwhile behind them.
+    async fn release(&self) {
+        loop {
+            let next = {
+                let mut gathering = lock(&self.gathering);
+                let Some(line) = gathering.held.as_mut().and_then(VecDeque::pop_front) else {
+                    gathering.held = None;
+                    return;
+                };
+                gathering.name(line)
+            };
+            tell(&self.events, next.map(PeerEvent::Candidate)).await;
+        }
+    }
+
     async fn describe_itself(&self, description: RTCSessionDescription) -> Result<String, PeerError> {
         let sdp = description.sdp.clone();
-        // Gathering begins with the next line.
-        *self.ufrag.lock().unwrap_or_else(PoisonError::into_inner) = user_fragment(&sdp);
+        lock(&self.gathering).ufrag = user_fragment(&sdp);
         self.connection.set_local_description(description).await?;
         Ok(sdp)
     }
@@ -211,27 +245,60 @@ fn user_fragment(sdp: &str) -> Option<String> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).map(|ufrag| ufrag.trim().to_owned())
 }
 
+/// What the crate does not say of a candidate.
+#[derive(Default)]
+struct Gathering {
+    /// The present generation.
+    ufrag: Option<String>,
+    /// The last generation that was complete.
+    ended: Option<String>,
+    /// Lines whose generation has no name yet, while a description is in the making.
+    held: Option<VecDeque<String>>,
+}
+
+impl Gathering {
+    /// The candidate that a line is; `None` for an end that was said before, which the crate may repeat.
+    fn name(&mut self, line: String) -> Option<Candidate> {
+        let said = line.is_empty() && std::mem::replace(&mut self.ended, self.ufrag.clone()) == self.ufrag;
+        let (mid, section) = FIRST_SECTION;
+        (!said).then(|| Candidate {
+            sdp_mid: Some(mid.to_owned()),
+            username_fragment: self.ufrag.clone(),
+            ..Candidate::line(line, section)
+        })
+    }
+}
+
+fn lock(gathering: &Mutex<Gathering>) -> MutexGuard<'_, Gathering> {
+    gathering.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn tell(events: &mpsc::Sender<PeerEvent>, event: Option<PeerEvent>) {
+    if let Some(event) = event {
+        // Whoever dropped the receiver does not want to know.
+        let _ = events.send(event).await;
+    }
+}
+
 struct Handler {
     events: mpsc::Sender<PeerEvent>,
-    ufrag: Arc<Mutex<Option<String>>>,
+    gathering: Arc<Mutex<Gathering>>,
 }
 
 impl Handler {
     async fn tell(&self, event: PeerEvent) {
-        // A peer that was dropped has nobody to tell.
-        let _ = self.events.send(event).await;
+        tell(&self.events, Some(event)).await;
     }
 
-    async fn candidate(&self, line: String) {
-        let ufrag = self.ufrag.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (mid, section) = FIRST_SECTION;
-        // The crate leaves out the user fragment and the section's name.
-        let candidate = Candidate {
-            sdp_mid: Some(mid.to_owned()),
-            username_fragment: ufrag,
-            ..Candidate::line(line, section)
+    async fn gathered(&self, line: String) {
+        let candidate = {
+            let mut gathering = lock(&self.gathering);
+            match &mut gathering.held {
+                Some(held) => return held.push_back(line),
+                None => gathering.name(line),
+            }
         };
-        self.tell(PeerEvent::Candidate(candidate)).await;
+        tell(&self.events, candidate.map(PeerEvent::Candidate)).await;
     }
 }
 
@@ -239,13 +306,13 @@ impl Handler {
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
         if let Ok(candidate) = event.candidate.to_json() {
-            self.candidate(candidate.candidate).await;
+            self.gathered(candidate.candidate).await;
         }
     }
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
-            self.candidate(String::new()).await;
+            self.gathered(String::new()).await;
         }
     }
 
