@@ -37,16 +37,27 @@ impl Session {
     }
 
     /// Whether the frame does not count against the device's rate: confirmations are the answer to what others send,
-    /// and what was open when the device lost its last connection was counted there.
-    fn is_exempt(&self, frame: &ClientFrame) -> bool {
-        let Some(copy) = &self.copy else { return false };
+    /// and what the device sends again after `welcome`, as it must, was counted on its last connection. Some of
+    /// that may have got its outcome meanwhile.
+    fn is_exempt(&mut self, frame: &ClientFrame) -> bool {
         match (&frame.message, &frame.id) {
-            (ClientMessage::Ack { seq }, _) => *seq > copy.acked && *seq <= copy.last_seq,
-            (ClientMessage::Command { .. }, Some(id)) => {
-                copy.open.iter().any(|entry| entry.message.is_none() && entry.known.id == *id)
+            (ClientMessage::Ack { seq }, _) => {
+                self.copy.as_ref().is_some_and(|copy| *seq > copy.acked && *seq <= copy.last_seq)
+            }
+            (ClientMessage::Command { .. }, Some(id)) if self.repeats > 0 && self.knows(id) => {
+                self.repeats -= 1;
+                true
             }
             _ => false,
         }
+    }
+
+    /// Whether the `id` is of a message that has an outcome, or will.
+    fn knows(&self, id: &MessageId) -> bool {
+        self.copy.as_ref().is_some_and(|copy| {
+            copy.open.iter().any(|entry| entry.known.id == *id)
+                || copy.settled.iter().any(|settled| settled.id == *id)
+        })
     }
 
     fn over_rate(&mut self, id: Option<&MessageId>, now: Millis, out: &mut Vec<Effect>) {
@@ -55,6 +66,8 @@ impl Session {
             return self.close(CloseCode::RateLimited, Detach::Lost, now, out);
         }
         let text = "This device sends faster than the rate allows; the message was not taken. Slow down.";
+        // The error is no outcome of a message that was taken before.
+        let id = id.filter(|id| !self.knows(id));
         self.error(ErrorCode::RateLimited, text.to_owned(), id, out);
     }
 
@@ -132,14 +145,15 @@ impl Session {
         digest: u64,
         out: &mut Vec<Effect>,
     ) -> bool {
-        let conn = self.conn;
+        let (conn, limits) = (self.conn, self.limits.clone());
         let Some(copy) = &mut self.copy else { return true };
         let session = copy.session;
         if let Some(entry) = copy.open.iter_mut().find(|entry| entry.known.id == *id) {
             if entry.known.digest != digest {
                 self.id_reused(id, out);
             } else if entry.message.is_none() {
-                // The device sends it again after a reconnect: a hub that is started anew may need the content.
+                // The device sends it again after a reconnect: a hub that is started anew may need the content. It
+                // is kept if there is room beside what was sent since.
                 let mid = Mid { session, number: entry.known.number };
                 let message = Box::new(Message {
                     number: entry.known.number,
@@ -149,8 +163,11 @@ impl Session {
                     accepted_at: entry.known.accepted_at,
                     command: draft.clone().finish(&copy.device.device_id, mid),
                 });
-                copy.open_bytes += message.command.weight();
-                entry.message = Some(message.clone());
+                let weight = message.command.weight();
+                if copy.open_bytes + weight <= limits.unsettled_bytes {
+                    copy.open_bytes += weight;
+                    entry.message = Some(message.clone());
+                }
                 out.push(Effect::Up(Up::Message(conn, message)));
             }
             return true;

@@ -1,7 +1,7 @@
 //! What the hub says: the copy that is kept of it, and the queue to the socket.
 
-use streamz_protocol::bus::{Class, Detach, Frame, Item, LiveStream, OVER_KEPT, Over, Up, note_heard};
-use streamz_protocol::{CloseCode, Limits, Millis};
+use streamz_protocol::bus::{Class, Frame, Item, LiveStream, OVER_KEPT, Over, Up, note_heard};
+use streamz_protocol::{Limits, Millis};
 
 use crate::effect::{Effect, Outgoing};
 use crate::session::{Copy, Session};
@@ -36,7 +36,7 @@ impl Session {
     /// A device that does not read keeps nothing waiting: its socket is closed, and it may resume.
     fn send_or_give_up(&mut self, outgoing: Outgoing, now: Millis, out: &mut Vec<Effect>) {
         if self.queued + outgoing.weight() > self.limits.outbound_bytes {
-            self.close(CloseCode::SlowConsumer, Detach::Slow, now, out);
+            self.close_slow(now, out);
         } else {
             self.send(outgoing, out);
         }

@@ -55,6 +55,10 @@ pub struct Session {
     pub(crate) strikes: u32,
     /// Bytes that were sent and not yet taken by the socket.
     pub(crate) queued: usize,
+    /// The highest `seq` that was handed to the socket.
+    pub(crate) handed: u64,
+    /// Messages that the device may still send again without a permit.
+    pub(crate) repeats: usize,
 }
 
 /// What the hub knows of the session, as far as it came through here.
@@ -117,6 +121,8 @@ impl Session {
             missed_pings: 0,
             strikes: 0,
             queued: 0,
+            handed: 0,
+            repeats: 0,
         };
         (session, vec![Effect::Up(attach)])
     }
@@ -177,7 +183,7 @@ impl Session {
             Input::Close(code) => self.close(code, Detach::Lost, cx.now, &mut out),
             Input::Overflowed => {
                 // The copy is not whole any more and of no use; the hub's is.
-                self.close(CloseCode::SlowConsumer, Detach::Slow, cx.now, &mut out);
+                self.close_slow(cx.now, &mut out);
                 if self.phase != Phase::Over {
                     self.end(&mut out);
                 }
@@ -249,6 +255,8 @@ impl Session {
             over: VecDeque::new(),
         }));
         self.phase = Phase::Live;
+        // After `welcome` the device sends again what it has open, as it must: that is not its rate's business.
+        self.repeats = self.copy.as_ref().map_or(0, |copy| copy.open.len() + copy.settled.len());
         self.say(&welcome, out);
         for frame in attached.replay {
             self.send(Outgoing { seq: Some(frame.seq), body: frame.body }, out);
@@ -289,6 +297,11 @@ impl Session {
         for body in lost {
             self.send(Outgoing { seq: None, body }, out);
         }
+    }
+
+    /// Closes the socket of a device that does not read.
+    pub(crate) fn close_slow(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        self.close(CloseCode::SlowConsumer, Detach::Slow { handed: self.handed }, now, out);
     }
 
     /// Closes the socket from here.
@@ -337,6 +350,7 @@ impl Session {
     pub(crate) fn send(&mut self, outgoing: Outgoing, out: &mut Vec<Effect>) {
         if self.phase == Phase::Live {
             self.queued += outgoing.weight();
+            self.handed = outgoing.seq.unwrap_or(self.handed);
             out.push(Effect::Send(outgoing));
         }
     }

@@ -130,7 +130,10 @@ pub enum Detach {
     /// Without one.
     Lost,
     /// Closed by the gateway: the device did not read.
-    Slow,
+    Slow {
+        /// The last `seq` that was handed to the socket: nothing after it can have arrived.
+        handed: u64,
+    },
 }
 
 /// A change that came by HTTP.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use streamz_protocol::bus::{Attach, Attached, Detach, Down};
 use streamz_protocol::objects::Device;
-use streamz_protocol::{CloseCode, ConnId, DeviceId, EndReason, Millis, Reason, SessionId};
+use streamz_protocol::{CloseCode, ConnId, DeviceId, EndReason, Millis, SessionId};
 use uuid::Uuid;
 
 use crate::effect::{Context, Effect, Out, RegisterFailure, StoreAway};
@@ -57,8 +57,7 @@ impl Hub {
                 self.loading = Loading::Done;
                 for device in devices {
                     if self.known(&device.device_id).is_none() {
-                        let device = Device { is_online: false, ..device };
-                        self.devices.push(Known { device, offline_at: None });
+                        self.learn(device, cx.now, out);
                     }
                 }
                 if self.recovery.is_none() {
@@ -85,6 +84,18 @@ impl Hub {
                 self.loading = if waits { Loading::Failed(cx.now + LOAD_AGAIN) } else { Loading::Needed };
             }
         }
+    }
+
+    /// A device of the list, of which no session is known.
+    fn learn(&mut self, device: Device, now: Millis, out: &mut Out) {
+        let missed = self.missed.extract_if(.., |(missed, _)| *missed == device.device_id).next();
+        let offline_at = missed.map(|(_, at)| at);
+        if device.is_online && offline_at.is_none() {
+            // Left so by a process that died.
+            out.push(Effect::Presence { row: device.id, online: false, at: now });
+        }
+        let device = Device { is_online: offline_at.is_some(), ..device };
+        self.devices.push(Known { device, offline_at });
     }
 
     /// The store answered to a registration.
@@ -138,27 +149,43 @@ impl Hub {
                 attach.caps.acks && member.session == resume.session && member.can_resume(resume.last_seq)
             })
         });
-        let at = match resumable {
+        let mut session = match resumable {
             Some(at) => self.resume(at, conn, attach, generation, cx.now, out),
-            None => {
-                if let Some(at) = existing {
-                    self.end_session(self.members[at].session, CloseCode::Replaced, cx.now, out);
-                }
-                let session = SessionId((cx.new_id)());
-                let device = attach.device.clone();
-                self.members.push(Member::new(session, generation, device, attach.family, attach.caps, conn));
-                self.members.len() - 1
-            }
+            None => self.begin(conn, attach, generation, cx, out),
         };
-        let session = self.members[at].session;
         self.show_online(&attach.device, cx.now, out);
-        let Some(at) = self.member_by_session(session) else {
-            return;
-        };
-        let attached = self.snapshot(at, resumable.is_some(), cx.now);
+        // What that settled was said to this session too, and may have pushed out what its client has not got.
+        let whole = |member: &Member| attach.resume.is_some_and(|resume| member.can_resume(resume.last_seq));
+        let mut resumed = resumable.is_some();
+        if resumed && !self.member_by_session(session).is_some_and(|at| whole(&self.members[at])) {
+            if let Some(at) = self.member_by_session(session) {
+                self.members[at].conn = None;
+            }
+            session = self.begin(conn, attach, generation, cx, out);
+            resumed = false;
+        }
+        let attached = self.member_by_session(session).and_then(|at| self.snapshot(at, resumed, cx.now));
         if let Some(attached) = attached {
             out.down(conn, Down::Attached(Box::new(attached)));
         }
+    }
+
+    /// Starts a session, and ends the one that the device had.
+    fn begin(
+        &mut self,
+        conn: ConnId,
+        attach: &Attach,
+        generation: u64,
+        cx: &mut Context<'_>,
+        out: &mut Out,
+    ) -> SessionId {
+        if let Some(at) = self.member_by_device(&attach.device) {
+            self.end_session(self.members[at].session, CloseCode::Replaced, cx.now, out);
+        }
+        let session = SessionId((cx.new_id)());
+        let device = attach.device.clone();
+        self.members.push(Member::new(session, generation, device, attach.family, attach.caps, conn));
+        session
     }
 
     fn resume(
@@ -169,7 +196,7 @@ impl Hub {
         generation: u64,
         now: Millis,
         out: &mut Out,
-    ) -> usize {
+    ) -> SessionId {
         let member = &mut self.members[at];
         if let Some(old) = member.conn.take()
             && old != conn
@@ -184,7 +211,7 @@ impl Hub {
         // What this settles for the session itself goes into the replay: nothing is sent before `Attached`.
         self.judge(confirmed, now, out);
         self.members[at].conn = Some(conn);
-        at
+        self.members[at].session
     }
 
     fn snapshot(&mut self, at: usize, resumed: bool, now: Millis) -> Option<Attached> {
@@ -207,7 +234,7 @@ impl Hub {
             replay,
             next_number: member.accepted + 1,
             open: member.open_messages(),
-            settled: member.settled.iter().cloned().collect(),
+            settled: member.outcomes().cloned().collect(),
             heard: member.heard.clone(),
             live: self.streams.iter().filter(mine).map(|live| live.stream.clone()).collect(),
         })
@@ -227,12 +254,15 @@ impl Hub {
         if acks {
             member.away = Some((now, how));
         } else {
-            let rest = if how == Detach::Slow { Reason::SlowConsumer } else { Reason::Expired };
-            self.remove_session(session, rest, None, now, out);
+            let handed = match how {
+                Detach::Slow { handed } => Some(handed),
+                Detach::Clean | Detach::Lost => None,
+            };
+            self.remove_session(session, handed, None, now, out);
         }
         match how {
             Detach::Clean => self.show_offline(&device, now, out),
-            Detach::Lost | Detach::Slow => self.start_grace(&device, now),
+            Detach::Lost | Detach::Slow { .. } => self.start_grace(&device, now),
         }
     }
 
@@ -258,7 +288,7 @@ impl Hub {
                 continue;
             };
             let device = self.members[at].device.clone();
-            self.remove_session(session, Reason::Expired, Some(Down::Forget), now, out);
+            self.remove_session(session, None, Some(Down::Forget), now, out);
             self.show_offline(&device, now, out);
             self.drop_from_streams(&device, EndReason::DeviceLost, now, out);
         }
@@ -266,13 +296,14 @@ impl Hub {
 
     /// Ends a session from here; its socket is closed with `code`.
     pub(crate) fn end_session(&mut self, session: SessionId, code: CloseCode, now: Millis, out: &mut Out) {
-        self.remove_session(session, Reason::Expired, Some(Down::Close(code)), now, out);
+        self.remove_session(session, None, Some(Down::Close(code)), now, out);
     }
 
+    /// Takes a session out. `handed` is the last of its frames that can have arrived, if that is known.
     fn remove_session(
         &mut self,
         session: SessionId,
-        rest: Reason,
+        handed: Option<u64>,
         farewell: Option<Down>,
         now: Millis,
         out: &mut Out,
@@ -290,7 +321,7 @@ impl Hub {
         for other in &mut self.members {
             other.heard.retain(|heard| heard.sender != session);
         }
-        let verdicts = member.abandon(rest);
+        let verdicts = member.abandon(handed);
         self.judge(verdicts, now, out);
     }
 

@@ -1,5 +1,6 @@
 //! The state of one user's hub, and the dispatch of inputs.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use streamz_protocol::bus::{Attach, DeviceChange, LiveStream, ToGateway, Up};
@@ -27,8 +28,13 @@ pub struct Hub {
     /// Connections that wait for the device list or for their registration.
     pub(crate) joining: Vec<(ConnId, Box<Attach>)>,
     pub(crate) recovery: Option<Box<Recovery>>,
+    /// Devices that sessions were told are online, that no gateway knows, and that are not in a list yet; and when to
+    /// say that they are gone.
+    pub(crate) missed: Vec<(DeviceId, Millis)>,
+    /// When it had heard from all gateways.
+    pub(crate) recovered_at: Millis,
     /// What sessions did with messages, until the senders know; see `relay`.
-    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) verdicts: VecDeque<Verdict>,
     pub(crate) judging: bool,
 }
 
@@ -74,7 +80,9 @@ impl Hub {
             streams: Vec::new(),
             joining: Vec::new(),
             recovery: None,
-            verdicts: Vec::new(),
+            missed: Vec::new(),
+            recovered_at: Millis(0),
+            verdicts: VecDeque::new(),
             judging: false,
         }
     }
@@ -193,6 +201,7 @@ impl Hub {
             .iter()
             .filter_map(|member| member.away.map(|(since, _)| since + self.limits.resume_window));
         let grace = self.devices.iter().filter_map(|known| known.offline_at);
+        let missed = self.missed.iter().map(|(_, at)| *at);
         let rings = self
             .streams
             .iter()
@@ -202,8 +211,16 @@ impl Hub {
             .streams
             .iter()
             .flat_map(|live| &live.held)
-            .map(|held| held.accepted_at + self.limits.delivery);
-        reload.into_iter().chain(messages).chain(sessions).chain(grace).chain(rings).chain(held).min()
+            .map(|held| held.accepted_at + self.limits.hub_delivery());
+        reload
+            .into_iter()
+            .chain(messages)
+            .chain(sessions)
+            .chain(grace)
+            .chain(missed)
+            .chain(rings)
+            .chain(held)
+            .min()
     }
 
     /// Whether it may sleep or go.

@@ -151,9 +151,10 @@ impl Hub {
         }
     }
 
-    /// Held candidates whose time is over; those with an `id` have their outcome from `expire_messages`.
+    /// Held candidates whose time is over, at the same moment at which those with an `id` have their outcome from
+    /// `expire_messages`: what was given up must not be released.
     pub(crate) fn expire_held(&mut self, now: Millis) {
-        let life = self.limits.delivery;
+        let life = self.limits.hub_delivery();
         for live in &mut self.streams {
             live.held.retain(|held| held.accepted_at + life > now);
         }

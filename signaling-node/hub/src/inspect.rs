@@ -52,7 +52,7 @@ impl Hub {
             load.window_frames = load.window_frames.max(frames);
             load.window_bytes = load.window_bytes.max(bytes);
             load.open = load.open.max(member.open.len());
-            load.settled = load.settled.max(member.settled.len());
+            load.settled = load.settled.max(member.outcomes().len());
             load.heard = load.heard.max(member.heard.len());
         }
         load

@@ -40,7 +40,15 @@ pub(crate) struct Member {
     /// The highest number that was taken from this session.
     pub(crate) accepted: u64,
     pub(crate) open: BTreeMap<u64, Entry>,
-    pub(crate) settled: VecDeque<Settled>,
+    settled: VecDeque<Remembered>,
+}
+
+/// An outcome that can be repeated.
+#[derive(Clone, Debug)]
+struct Remembered {
+    /// The frame that said it, or one after it.
+    seq: u64,
+    settled: Settled,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +65,8 @@ pub(crate) struct Entry {
     pub(crate) accepted_at: Millis,
     pub(crate) targets: Vec<Target>,
     pub(crate) broadcast: bool,
+    /// A hub before this one may have meant it for more than these targets.
+    pub(crate) doubtful: bool,
     pub(crate) stage: Stage,
 }
 
@@ -189,17 +199,16 @@ impl Member {
         confirmed
     }
 
-    /// Empties the window of a session that ended and returns its messages. The first may have been on its way into
-    /// the socket; with `rest` it is said of the others what is certain of them.
-    pub(crate) fn abandon(&mut self, rest: Reason) -> Vec<Verdict> {
+    /// Empties the window of a session that ended and returns its messages. What is past `handed`, if that is known,
+    /// never went to the socket.
+    pub(crate) fn abandon(&mut self, handed: Option<u64>) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
-        let mut first = true;
         while let Some(slot) = self.pop_front() {
             if let Class::Message { mid, .. } = slot.frame.class {
-                let reason = if first { Reason::Expired } else { rest };
+                let unsent = handed.is_some_and(|handed| slot.frame.seq > handed);
+                let reason = if unsent { Reason::SlowConsumer } else { Reason::Expired };
                 verdicts.push(self.verdict(mid, TargetState::Failed(reason)));
             }
-            first = false;
         }
         verdicts
     }
@@ -244,20 +253,33 @@ impl Member {
         self.window.iter().map(|slot| slot.frame.clone()).collect()
     }
 
-    /// Remembers an outcome, and forgets old ones.
+    /// Remembers an outcome that the next frame will say, and forgets old ones.
     pub(crate) fn remember(&mut self, settled: Settled, limits: &Limits) {
         self.forget_outcomes(settled.at);
         while self.settled.len() >= limits.remembered_outcomes {
             self.settled.pop_front();
         }
-        self.settled.push_back(settled);
+        self.settled.push_back(Remembered { seq: self.next_seq, settled });
     }
 
-    /// Forgets outcomes that were said long ago.
+    /// Forgets outcomes that were said long ago and confirmed: who has not heard one will ask for it again.
     pub(crate) fn forget_outcomes(&mut self, now: Millis) {
-        while self.settled.front().is_some_and(|settled| settled.at + OUTCOME_KEPT <= now) {
+        let acked = self.acked;
+        let old = |known: &Remembered| known.settled.at + OUTCOME_KEPT <= now && known.seq <= acked;
+        while self.settled.front().is_some_and(old) {
             self.settled.pop_front();
         }
+    }
+
+    /// The outcomes that can be repeated.
+    pub(crate) fn outcomes(&self) -> impl ExactSizeIterator<Item = &Settled> {
+        self.settled.iter().map(|known| &known.settled)
+    }
+
+    /// Takes over what a gateway remembered; any of it may be unconfirmed.
+    pub(crate) fn restore_outcomes(&mut self, outcomes: Vec<Settled>) {
+        let seq = self.next_seq.saturating_sub(1);
+        self.settled = outcomes.into_iter().map(|settled| Remembered { seq, settled }).collect();
     }
 
     /// What a connection must know of the open messages.

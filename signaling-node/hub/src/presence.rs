@@ -11,6 +11,7 @@ use crate::hub::{Hub, Known};
 impl Hub {
     /// The device is there: nobody is told twice.
     pub(crate) fn show_online(&mut self, device: &DeviceId, now: Millis, out: &mut Out) {
+        self.missed.retain(|(missed, _)| missed != device);
         let Some(known) = self.known_mut(device) else {
             return;
         };
@@ -42,11 +43,15 @@ impl Hub {
         known.device.last_seen = Some(now);
         let row = known.device.id;
         out.push(Effect::Presence { row, online: false, at: now });
-        let body = Body::of(&ServerMessage::DeviceOffline { device_id: device.clone() });
-        self.tell_others(device, &Self::presence(device, false), &body, now, out);
+        self.tell_offline(device, now, out);
         if self.member_by_device(device).is_none() {
             self.drop_from_streams(device, streamz_protocol::EndReason::DeviceLost, now, out);
         }
+    }
+
+    fn tell_offline(&mut self, device: &DeviceId, now: Millis, out: &mut Out) {
+        let body = Body::of(&ServerMessage::DeviceOffline { device_id: device.clone() });
+        self.tell_others(device, &Self::presence(device, false), &body, now, out);
     }
 
     /// The device lost its socket without a word: it has a while to come back.
@@ -68,6 +73,9 @@ impl Hub {
             .collect();
         for device in gone {
             self.show_offline(&device, now, out);
+        }
+        for (device, _) in self.missed.extract_if(.., |(_, at)| *at <= now).collect::<Vec<_>>() {
+            self.tell_offline(&device, now, out);
         }
     }
 

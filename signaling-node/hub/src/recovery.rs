@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use streamz_protocol::bus::{Class, Detach, Down, LiveStream, Message, OpenMessage, Over, Replica, Up};
 use streamz_protocol::objects::Device;
 use streamz_protocol::server::{Body, ServerMessage};
-use streamz_protocol::{CloseCode, ConnId, DeviceId, EndReason, GatewayId, Mid, Reason, SessionId};
+use streamz_protocol::{CloseCode, ConnId, DeviceId, EndReason, GatewayId, Mid, Millis, Reason, SessionId};
 
 use crate::effect::{Context, Effect, Out};
 use crate::hub::{Hub, Known, Live, Loading};
@@ -109,6 +109,7 @@ impl Hub {
         let Some(recovery) = self.recovery.take() else {
             return;
         };
+        self.recovered_at = cx.now;
         let Recovery { announced, waiting, .. } = *recovery;
         let chosen = Self::choose(announced, out);
         let mut over: Vec<Over> = Vec::new();
@@ -123,7 +124,7 @@ impl Hub {
             self.restore_streams(std::mem::take(&mut replica.live));
             open.push((replica.session, std::mem::take(&mut replica.open)));
             views.push((replica.session, std::mem::take(&mut replica.view)));
-            self.restore_member(conn, replica, cx);
+            self.restore_member(conn, replica, cx, out);
         }
         self.correct_views(&views, cx, out);
         self.end_lost_streams(&over, cx, out);
@@ -171,7 +172,7 @@ impl Hub {
         }
     }
 
-    fn restore_member(&mut self, conn: ConnId, replica: Replica, cx: &Context<'_>) {
+    fn restore_member(&mut self, conn: ConnId, replica: Replica, cx: &Context<'_>, out: &mut Out) {
         let id = replica.device.device_id.clone();
         if self.known(&id).is_none() {
             let device = Device { is_online: false, ..replica.device };
@@ -186,7 +187,7 @@ impl Hub {
         member.floor = replica.floor;
         member.heard = replica.heard;
         member.accepted = replica.next_number.saturating_sub(1);
-        member.settled = replica.settled.into();
+        member.restore_outcomes(replica.settled);
         let acked = replica.acked;
         member.restore_window(replica.window.into_iter().filter(|frame| frame.seq > acked).collect(), cx.now);
         let grace = self.limits.offline_grace;
@@ -198,26 +199,51 @@ impl Hub {
             };
             known.device.is_online = online;
             known.offline_at = offline_at.filter(|_| online);
+            if !online {
+                // The hub before this one may have died before it wrote so.
+                out.push(Effect::Presence { row: known.device.id, online, at: cx.now });
+            }
         }
         self.members.push(member);
     }
 
+    /// Devices that sessions were told are online and that no gateway knows: lost with their gateway. They have the
+    /// same while to come back as anybody who loses a socket.
+    fn miss_the_lost(&mut self, views: &[(SessionId, Vec<DeviceId>)], now: Millis) {
+        let seen: BTreeSet<&DeviceId> = views.iter().flat_map(|(_, view)| view).collect();
+        let gone_at = now + self.limits.offline_grace;
+        for device in seen {
+            if self.member_by_device(device).is_some() {
+                continue;
+            }
+            match self.known_mut(device) {
+                Some(known) => {
+                    known.device.is_online = true;
+                    known.offline_at = Some(gone_at);
+                }
+                None => self.missed.push((device.clone(), gone_at)),
+            }
+        }
+    }
+
     /// Tells each session where what it was told of the others is not so any more.
     fn correct_views(&mut self, views: &[(SessionId, Vec<DeviceId>)], cx: &mut Context<'_>, out: &mut Out) {
+        self.miss_the_lost(views, cx.now);
         let online: Vec<Device> = self
             .devices
             .iter()
             .filter(|known| known.device.is_online)
             .map(|known| known.device.clone())
             .collect();
-        let mut vanished = BTreeSet::new();
         for (session, view) in views {
             let Some(at) = self.member_by_session(*session) else {
                 continue;
             };
             let own = self.members[at].device.clone();
-            for device in &online {
-                if device.device_id != own && !view.contains(&device.device_id) {
+            for device in online.iter().filter(|device| device.device_id != own) {
+                // Of those that are missed, only who knows them will hear again.
+                let there = self.member_by_device(&device.device_id).is_some();
+                if there && !view.contains(&device.device_id) {
                     let body = Body::of(&ServerMessage::DeviceOnline {
                         device_id: device.device_id.clone(),
                         device_name: device.device_name.to_string(),
@@ -226,17 +252,13 @@ impl Hub {
                     self.tell(at, Self::presence(&device.device_id, true), body, cx.now, out);
                 }
             }
-            for device in view {
-                if *device != own && !online.iter().any(|other| other.device_id == *device) {
-                    vanished.insert(device.clone());
+            for device in view.iter().filter(|device| **device != own) {
+                let shown = online.iter().any(|other| other.device_id == *device)
+                    || self.missed.iter().any(|(missed, _)| missed == device);
+                if !shown {
                     let body = Body::of(&ServerMessage::DeviceOffline { device_id: device.clone() });
                     self.tell(at, Self::presence(device, false), body, cx.now, out);
                 }
-            }
-        }
-        for device in vanished {
-            if let Some(known) = self.known(&device) {
-                out.push(Effect::Presence { row: known.device.id, online: false, at: cx.now });
             }
         }
     }
@@ -282,6 +304,7 @@ impl Hub {
                         accepted_at: open.accepted_at,
                         targets: Vec::new(),
                         broadcast: false,
+                        doubtful: false,
                         stage: Stage::Awaited,
                     };
                     self.members[at].open.insert(open.number, entry);

@@ -8,7 +8,7 @@ use streamz_protocol::{ConnId, DeviceId, ErrorCode, MessageId, Mid, Millis, Reas
 use crate::effect::{Context, Out};
 use crate::hub::{Hub, Loading};
 use crate::ice::Place;
-use crate::member::{Entry, Stage, Target, TargetState, Verdict};
+use crate::member::{Entry, Member, Stage, Target, TargetState, Verdict};
 use crate::streams::is_party;
 
 /// What a sender is told of a message.
@@ -43,13 +43,14 @@ impl Sending {
         if self.resubmitted { Reason::Expired } else { reason }
     }
 
-    fn entry(&self, targets: Vec<Target>, stage: Stage) -> Option<Entry> {
+    fn entry(&self, targets: Vec<Target>, stage: Stage, doubtful: bool) -> Option<Entry> {
         Some(Entry {
             id: self.id.clone()?,
             digest: self.digest,
             accepted_at: self.accepted_at,
             targets,
             broadcast: self.to.is_none(),
+            doubtful,
             stage,
         })
     }
@@ -133,6 +134,10 @@ impl Hub {
         };
         let receivers = match self.receivers(sending, stream) {
             Ok(receivers) => receivers,
+            // A hub before this one may have known the stream and relayed the message.
+            Err(Outcome::Error(..)) if sending.resubmitted => {
+                return self.answer(sending, Outcome::NotDelivered(Reason::Expired, Vec::new()), now, out);
+            }
             Err(outcome) => return self.answer(sending, outcome, now, out),
         };
         let Some(stream) = stream else {
@@ -190,10 +195,20 @@ impl Hub {
     }
 
     fn put_open(&mut self, sending: &Sending, targets: Vec<Target>, stage: Stage) {
-        let entry = sending.entry(targets, stage);
+        let entry = sending.entry(targets, stage, self.is_doubtful(sending));
         if let (Some(entry), Some(at)) = (entry, self.member_by_session(sending.session)) {
             self.members[at].open.insert(sending.number, entry);
         }
+    }
+
+    /// Whether a hub before this one may have meant a message to all for a session that is gone since.
+    fn is_doubtful(&self, sending: &Sending) -> bool {
+        let gone = |device| self.member_by_device(device).is_none();
+        sending.resubmitted
+            && sending.to.is_none()
+            && (sending.accepted_at + self.limits.offline_grace <= self.recovered_at
+                || self.missed.iter().any(|(device, _)| gone(device))
+                || self.devices.iter().any(|known| known.device.is_online && gone(&known.device.device_id)))
     }
 
     /// The sessions that a message is meant for, fixed when it is accepted.
@@ -211,9 +226,15 @@ impl Hub {
         let Some(to) = &sending.to else {
             // Online as the others see it: attached, or in its grace. One that left is reached by name only.
             let online = |device| self.known(device).is_some_and(|known| known.device.is_online);
+            // Of a message that a hub before this one had taken, it was also meant for who has left since.
+            let was_online = |member: &Member| {
+                sending.resubmitted && member.away.is_some_and(|(since, _)| since >= sending.accepted_at)
+            };
             let others = self.members.iter().filter(|member| member.session != sending.session);
-            let others: Vec<SessionId> =
-                others.filter(|member| online(&member.device)).map(|member| member.session).collect();
+            let others: Vec<SessionId> = others
+                .filter(|member| online(&member.device) || was_online(member))
+                .map(|member| member.session)
+                .collect();
             return if others.is_empty() { Err(nobody(Reason::Offline)) } else { Ok(others) };
         };
         if *to == sending.device {
@@ -253,7 +274,7 @@ impl Hub {
         if std::mem::replace(&mut self.judging, true) {
             return;
         }
-        while let Some(verdict) = self.verdicts.pop() {
+        while let Some(verdict) = self.verdicts.pop_front() {
             let Some(at) = self.member_by_session(verdict.mid.session) else {
                 continue;
             };
@@ -289,6 +310,7 @@ impl Hub {
             })
             .collect();
         let outcome = match failed.first() {
+            None if entry.doubtful => Outcome::NotDelivered(Reason::Expired, Vec::new()),
             None => Outcome::Delivered,
             Some(first) => {
                 // One reason for all, or the uncertain one.
