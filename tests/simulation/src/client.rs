@@ -24,6 +24,8 @@ pub(crate) struct Client {
     pub(crate) session: Option<SessionId>,
     pub(crate) last_seq: u64,
     pub(crate) acked: u64,
+    /// It is about to confirm what it has.
+    pub(crate) confirming: bool,
     seen: BTreeSet<Mid>,
     /// Messages without an outcome, in order.
     pub(crate) open: Vec<Open>,
@@ -78,6 +80,7 @@ impl Client {
             session: None,
             last_seq: 0,
             acked: 0,
+            confirming: false,
             seen: BTreeSet::new(),
             open: Vec::new(),
             next_id: 0,

@@ -74,16 +74,21 @@ impl World {
             }
             None => {}
         }
-        let client = &self.clients[device];
-        if !client.simple && client.last_seq > client.acked {
+        let client = &mut self.clients[device];
+        if !client.simple && client.last_seq > client.acked && !client.confirming {
+            client.confirming = true;
             let delay = self.dice.pick(&[0, 0, 20, 300]);
-            self.after(Duration::from_millis(delay), Event::Confirm { device, pipe });
+            self.after(Duration::from_millis(delay), Event::Confirm { device });
         }
     }
 
-    pub(crate) fn confirm(&mut self, device: usize, pipe: usize) {
+    pub(crate) fn confirm(&mut self, device: usize) {
         let client = &mut self.clients[device];
-        if client.pipe == Some(pipe) && client.live && client.last_seq > client.acked {
+        client.confirming = false;
+        if let Some(pipe) = client.pipe
+            && client.live
+            && client.last_seq > client.acked
+        {
             client.acked = client.last_seq;
             let text = client_encode::ack(client.acked);
             self.put_on_pipe(pipe, FromDevice::Text { text, tag: None });

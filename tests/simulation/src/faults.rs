@@ -144,18 +144,16 @@ impl World {
                 if !self.stores[user].remove(&id) {
                     return;
                 }
-                self.saw(What::Removed { device });
                 Up::Devices(DeviceChange::Removed(id))
             }
             _ => {
                 let family = self.clients[device].family;
                 self.clients[device].family = self.dice.uuid();
-                self.saw(What::Revoked { device });
                 Up::Revoke { family }
             }
         };
         let delay = self.dice.millis(0, 20);
-        self.after(delay, Event::AccountChanged { user, up: Box::new(up) });
+        self.after(delay, Event::AccountChanged { user, device, up: Box::new(up) });
     }
 
     /// No more faults, no more work; some devices stay, some leave, some users leave altogether.

@@ -163,7 +163,6 @@ impl World {
         let Some(session) = &mut state.session else { return };
         let before = session.phase();
         let id = session.id();
-        let resumed = matches!(&input, Input::Down(streamz_protocol::bus::Down::Attached(a)) if a.resumed);
         let (tokens, filled) = (&mut state.tokens, &mut state.filled);
         let mut permit = || {
             let gained = now.since(*filled).as_millis() as u64 * per_second / 1000;
@@ -177,13 +176,13 @@ impl World {
         };
         let effects = session.handle(input, &mut Context { now, permit: &mut permit });
         let after = session.phase();
-        let (device, id) = (state.device, session.id().or(id));
+        let (device, gateway, id) = (state.device, state.gateway, session.id().or(id));
         let detach = effects.iter().find_map(|effect| match effect {
             Effect::Up(Up::Detach(_, how)) => Some(*how),
             _ => None,
         });
         if let (Phase::Attaching, Phase::Live, Some(session)) = (before, after, id) {
-            self.saw(What::Attached { device, pipe, session, resumed });
+            self.saw(What::Attached { device, pipe, gateway, session });
         }
         if before == Phase::Live
             && after != Phase::Live
@@ -192,7 +191,7 @@ impl World {
             let how = match detach {
                 Some(Detach::Clean) => Parted::Clean,
                 Some(Detach::Lost) => Parted::Lost,
-                Some(Detach::Slow) => Parted::Slow,
+                Some(Detach::Slow { .. }) => Parted::Slow,
                 None => Parted::Ended,
             };
             self.saw(What::Detached { device, pipe, session, how });

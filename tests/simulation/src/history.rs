@@ -89,8 +89,8 @@ pub(crate) enum What {
     Attached {
         device: DeviceNo,
         pipe: PipeNo,
+        gateway: usize,
         session: SessionId,
-        resumed: bool,
     },
     /// The gateway let go of the socket, or lost it.
     Detached {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamz_hub::{Context, Effect, Hub, Input, RegisterFailure, Rest, StoreAway};
-use streamz_protocol::bus::{Down, Item, ToGateway, Up};
+use streamz_protocol::bus::{DeviceChange, Down, Item, ToGateway, Up};
 use streamz_protocol::objects::Device;
 use streamz_protocol::{ConnId, Millis, SessionId};
 
@@ -120,9 +120,14 @@ impl World {
     }
 
     /// The account's changes are told by HTTP handlers, which know whether a hub has heard them.
-    pub(crate) fn account_changed(&mut self, user: usize, up: Box<Up>) {
+    pub(crate) fn account_changed(&mut self, user: usize, device: usize, up: Box<Up>) {
         if self.hubs[user].down || self.hubs[user].hub.as_ref().is_some_and(Hub::is_recovering) {
-            return self.after(Duration::from_millis(50), Event::AccountChanged { user, up });
+            return self.after(Duration::from_millis(50), Event::AccountChanged { user, device, up });
+        }
+        match *up {
+            Up::Devices(DeviceChange::Removed(_)) => self.saw(What::Removed { device }),
+            Up::Revoke { .. } => self.saw(What::Revoked { device }),
+            _ => {}
         }
         if self.hubs[user].hub.is_some() {
             self.tell_hub(user, Input::Up(*up));

@@ -72,7 +72,8 @@ impl Store {
     }
 
     pub(crate) fn write_presence(&mut self, row: Uuid, online: bool) {
-        if self.devices.iter().any(|device| device.id == row) {
+        if let Some(device) = self.devices.iter_mut().find(|device| device.id == row) {
+            device.is_online = online;
             self.online.insert(row, online);
         }
     }

@@ -77,7 +77,7 @@ pub(crate) enum Event {
     /// A frame reaches the place of a hub.
     ToHub { user: usize, gateway: usize, order: u64, up: Box<Up> },
     /// The account changed; unlike a frame, it is told until a hub has heard it.
-    AccountChanged { user: usize, up: Box<Up> },
+    AccountChanged { user: usize, device: usize, up: Box<Up> },
     /// A frame reaches a gateway.
     FromHub { user: usize, gateway: usize, order: u64, frame: Box<ToGateway> },
     /// A hub's timer.
@@ -97,7 +97,7 @@ pub(crate) enum Event {
     /// A device opens a connection.
     Connect { device: usize },
     /// A device confirms what it has.
-    Confirm { device: usize, pipe: usize },
+    Confirm { device: usize },
     /// A fault strikes, again and again.
     Strike(Strike),
     /// The store answers again.
@@ -238,7 +238,7 @@ impl World {
             }
             Event::IceRenewed { pipe } => self.ice_renewed(pipe),
             Event::ToHub { user, gateway, order, up } => self.up_arrives(user, gateway, order, *up),
-            Event::AccountChanged { user, up } => self.account_changed(user, up),
+            Event::AccountChanged { user, device, up } => self.account_changed(user, device, up),
             Event::FromHub { user, gateway, order, frame } => self.down_arrives(user, gateway, order, *frame),
             Event::HubTimer { user, epoch, due } => self.hub_timer(user, epoch, due),
             Event::HubRest { user, epoch, since } => self.hub_rest(user, epoch, since),
@@ -248,7 +248,7 @@ impl World {
             Event::Act { device } => self.act(device),
             Event::Do { device, deed } => self.perform(device, deed),
             Event::Connect { device } => self.connect(device),
-            Event::Confirm { device, pipe } => self.confirm(device, pipe),
+            Event::Confirm { device } => self.confirm(device),
             Event::Strike(strike) => self.strike(strike),
             Event::StoreBack => self.store_back(),
             Event::Heal => self.heal(),

@@ -36,6 +36,8 @@ type Arrivals = BTreeMap<(SessionId, usize), Vec<(DeviceNo, Millis)>>;
 
 pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
     let timeline = Timeline::of(history);
+    let healed = history.entries.iter().find(|entry| matches!(entry.what, What::Healed));
+    let healed = healed.map_or(history.over, |entry| entry.at);
     let (cases, arrivals) = gather(history);
     for ((session, id), case) in &cases {
         if case.tags.len() != 1 {
@@ -53,10 +55,10 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
             continue;
         }
         let Some(last) = one_outcome(case, &mut report) else {
-            in_time(history, &timeline, *session, case, &mut report);
+            in_time(history, &timeline, *session, case, healed, &mut report);
             continue;
         };
-        in_time(history, &timeline, *session, case, &mut report);
+        in_time(history, &timeline, *session, case, healed, &mut report);
         let Some(tag) = case.tags.first() else { continue };
         let arrived = arrivals.get(&(*session, *tag)).map(Vec::as_slice).unwrap_or_default();
         truth(history, &timeline, *tag, case, &last, arrived, &mut report);
@@ -137,17 +139,18 @@ fn in_time(
     timeline: &Timeline,
     session: SessionId,
     case: &Case,
+    healed: Millis,
     report: &mut impl FnMut(Millis, String),
 ) {
-    let Some(took) = case.took.first() else { return };
+    // What was refused at the door was not taken; its refusal may have been lost with its connection.
+    let Some(took) = case.submitted.as_ref().or(case.took.last()) else { return };
     let heard = case.heard.first().map_or(super::timeline::NEVER, |(at, _)| *at);
     let due = *took + history.limits.delivery;
     let slow = history.devices[case.device].slow;
-    let healed = history.entries.iter().find(|entry| matches!(entry.what, What::Healed));
-    for span in timeline.steady.iter().filter(|span| span.session == session) {
+    for span in timeline.steady_in(session) {
         let mut by = span.from.max(due) + history.transit;
-        if slow && let Some(healed) = healed {
-            by = by.max(healed.at + std::time::Duration::from_secs(30));
+        if slow {
+            by = by.max(healed + std::time::Duration::from_secs(30));
         }
         if by < span.to && heard > by && by < history.ended() {
             return report(by, format!("was taken at {} and has no outcome", history.clock(*took)));

@@ -25,6 +25,7 @@ struct Known {
     numbered: BTreeMap<u64, (Class, usize)>,
     detached: Option<(Millis, Parted)>,
     attached: bool,
+    gateway: Option<usize>,
     /// The hub may have said things that reached no gateway.
     unseen: bool,
     hub_lost: bool,
@@ -93,8 +94,9 @@ impl Check<'_> {
                     self.known.entry(before.session).or_default().copy_lost = true;
                 }
             }
-            What::Attached { device, session, .. } => {
+            What::Attached { device, session, gateway, .. } => {
                 let known = self.known.entry(*session).or_default();
+                known.gateway = Some(*gateway);
                 known.attached = true;
                 self.current.insert(*device, *session);
             }
@@ -105,6 +107,12 @@ impl Check<'_> {
                 known.ended |= *how == Parted::Ended && !known.attached;
                 known.unseen |= matches!(how, Parted::Crashed | Parted::Slow);
                 known.copy_lost |= matches!(how, Parted::Crashed | Parted::Slow);
+            }
+            What::GatewayCrashed { gateway } => {
+                for known in self.known.values_mut().filter(|known| known.gateway == Some(*gateway)) {
+                    known.unseen = true;
+                    known.copy_lost = true;
+                }
             }
             What::HubCrashed { user } => {
                 for (device, session) in &self.current {
@@ -159,7 +167,8 @@ impl Check<'_> {
             .is_some_and(|(since, _)| since + limits.resume_window <= at + self.history.transit);
         let after = known.numbered.range(resume.last_seq + 1..);
         let (frames, bytes) = after.fold((0, 0), |(frames, sum), (_, (_, bytes))| (frames + 1, sum + bytes));
-        let overflowed = frames > limits.window_frames || bytes > limits.window_bytes;
+        // What the attach itself settled is said to the session too, and never seen if the session ends by it.
+        let overflowed = 2 * frames >= limits.window_frames || 2 * bytes >= limits.window_bytes;
         let lost = known.hub_lost && known.copy_lost;
         if late || overflowed || lost || known.unseen || known.ended {
             return None;

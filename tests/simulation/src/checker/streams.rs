@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use streamz_protocol::{DeviceId, Millis, StreamId};
+use streamz_protocol::{DeviceId, MessageId, Millis, StreamId};
 
 use super::Violation;
 use super::timeline::Timeline;
@@ -25,19 +25,21 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
 
 fn one_winner(history: &History, found: &mut Vec<Violation>) {
     let mut winners: BTreeMap<StreamId, DeviceId> = BTreeMap::new();
+    let accepts: BTreeMap<(DeviceNo, &MessageId), StreamId> = history
+        .written
+        .iter()
+        .filter_map(|written| match written.act {
+            Act::Accept(stream) => Some(((written.device, written.id.as_ref()?), stream)),
+            _ => None,
+        })
+        .collect();
     for Entry { at, what } in &history.entries {
         let What::Heard { device, said, .. } = what else { continue };
         let (stream, winner) = match said {
             Said::Accept { stream, from } => (*stream, from.clone()),
             Said::Outcome { id, outcome: Outcome::Delivered } => {
-                let accepts = history.written.iter().find_map(|written| match written.act {
-                    Act::Accept(stream) if written.device == *device && written.id.as_ref() == Some(id) => {
-                        Some(stream)
-                    }
-                    _ => None,
-                });
-                let Some(stream) = accepts else { continue };
-                (stream, history.devices[*device].id.clone())
+                let Some(stream) = accepts.get(&(*device, id)) else { continue };
+                (*stream, history.devices[*device].id.clone())
             }
             _ => continue,
         };

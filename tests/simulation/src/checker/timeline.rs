@@ -23,6 +23,7 @@ pub(super) struct Span {
 pub(super) struct Timeline {
     /// A device was welcome on a connection that nothing troubled.
     pub(super) steady: Vec<Span>,
+    by_session: BTreeMap<SessionId, Vec<usize>>,
     /// A session was live at a gateway.
     pub(super) attached: Vec<Span>,
     /// The hub of a user was away, or learned anew, or its links stood still.
@@ -31,7 +32,12 @@ pub(super) struct Timeline {
 
 impl Timeline {
     pub(super) fn of(history: &History) -> Self {
-        let mut timeline = Self { steady: Vec::new(), attached: Vec::new(), disturbed: Vec::new() };
+        let mut timeline = Self {
+            steady: Vec::new(),
+            by_session: BTreeMap::new(),
+            attached: Vec::new(),
+            disturbed: Vec::new(),
+        };
         let mut steady: BTreeMap<PipeNo, usize> = BTreeMap::new();
         let mut attached: BTreeMap<PipeNo, usize> = BTreeMap::new();
         let mut troubled: std::collections::BTreeSet<PipeNo> = std::collections::BTreeSet::new();
@@ -40,6 +46,7 @@ impl Timeline {
             match what {
                 What::Welcomed { device, pipe, session, .. } if !troubled.contains(pipe) => {
                     steady.insert(*pipe, timeline.steady.len());
+                    timeline.by_session.entry(*session).or_default().push(timeline.steady.len());
                     timeline.steady.push(Span::open(*device, *session, *at));
                 }
                 What::Troubled { pipe } | What::Closed { pipe, .. } => {
@@ -77,9 +84,9 @@ impl Timeline {
         timeline
     }
 
-    /// Whether anything but devices and their connections was in trouble between two moments.
-    pub(super) fn is_disturbed(&self, user: usize, from: Millis, to: Millis) -> bool {
-        self.disturbed.iter().any(|(whose, since, until)| *whose == user && *since <= to && from <= *until)
+    /// The times in which a session's device was welcome on a connection that held.
+    pub(super) fn steady_in(&self, session: SessionId) -> impl Iterator<Item = &Span> {
+        self.by_session.get(&session).into_iter().flatten().map(|at| &self.steady[*at])
     }
 }
 
