@@ -1,0 +1,52 @@
+//! One function, one test per topology.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::Topology;
+
+/// Nothing in a scenario takes this long unless it failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The longest that a whole scenario may take.
+const WHOLE: Duration = Duration::from_secs(120);
+
+/// Makes a test of each of these functions for each topology, named `topology::function`. A function that is not in
+/// the list is dead code, which the linter refuses.
+#[macro_export]
+macro_rules! scenarios {
+    ($($name:ident),+ $(,)?) => {
+        mod embedded_sqlite {
+            $(#[test] fn $name() { $crate::run($crate::Topology::EmbeddedSqlite, super::$name) })+
+        }
+        mod embedded_postgres {
+            $(#[test] fn $name() { $crate::run($crate::Topology::EmbeddedPostgres, super::$name) })+
+        }
+    };
+}
+
+/// Runs a scenario on a runtime of its own.
+pub fn run<F: Future<Output = ()>>(topology: Topology, scenario: impl FnOnce(Topology) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(WHOLE, scenario(topology)).await.expect("the scenario did not end");
+    });
+}
+
+/// Waits for what must come soon.
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it did not come")
+}
+
+/// Asks again, until there is an answer: for what is true a little later and nobody announces.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> T {
+    soon(async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}
