@@ -190,7 +190,10 @@ impl Connection {
             match effect {
                 Effect::Send(outgoing) => self.put(Out::Frame(outgoing), wire),
                 Effect::Ping => self.put(Out::Ping, wire),
-                Effect::Close(code) => self.put(Out::Close(code), wire),
+                Effect::Close(code) => {
+                    metrics::counter!("streamz_closes_total", "code" => code.as_str()).increment(1);
+                    self.put(Out::Close(code), wire);
+                }
                 Effect::Up(up) => self.up(up, wire),
                 Effect::CheckToken(token) => {
                     let facts = self.sockets.authority.check(&token);
