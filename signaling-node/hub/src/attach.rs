@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use streamz_protocol::bus::{Attach, Attached, Detach, Down};
 use streamz_protocol::objects::Device;
-use streamz_protocol::{CloseCode, ConnId, DeviceId, EndReason, Millis, SessionId};
+use streamz_protocol::{CloseCode, ConnId, DeviceId, EndReason, Millis, SessionId, StreamId};
 use uuid::Uuid;
 
 use crate::effect::{Context, Effect, Out, RegisterFailure, StoreAway};
@@ -52,11 +52,12 @@ impl Hub {
         cx: &mut Context<'_>,
         out: &mut Out,
     ) {
+        let removed = std::mem::take(&mut self.removed);
         match result {
             Ok(Some(devices)) => {
                 self.loading = Loading::Done;
                 for device in devices {
-                    if self.known(&device.device_id).is_none() {
+                    if self.known(&device.device_id).is_none() && !removed.contains(&device.device_id) {
                         self.learn(device, cx.now, out);
                     }
                 }
@@ -71,10 +72,15 @@ impl Hub {
                 for (conn, _) in std::mem::take(&mut self.joining) {
                     Self::refuse(conn, CloseCode::InvalidToken, out);
                 }
+                let streams: Vec<StreamId> = self.streams.iter().map(|live| live.stream.id).collect();
+                for stream in streams {
+                    self.end_stream(stream, None, EndReason::DeviceRemoved.as_str(), cx.now, out);
+                }
                 let everyone: Vec<SessionId> = self.members.iter().map(|member| member.session).collect();
                 for session in everyone {
                     self.end_session(session, CloseCode::InvalidToken, cx.now, out);
                 }
+                self.devices.clear();
             }
             Err(StoreAway) => {
                 for (conn, _) in std::mem::take(&mut self.joining) {
@@ -106,16 +112,20 @@ impl Hub {
         cx: &mut Context<'_>,
         out: &mut Out,
     ) {
+        // The connection may have gone while the store worked, and the device as well: the list will tell.
+        let Some(at) = self.joining.iter().position(|(waiting, _)| *waiting == conn) else {
+            if result.is_ok() && self.loading == Loading::Done && !self.members.is_empty() {
+                self.loading = Loading::Asked;
+                out.push(Effect::Load);
+            }
+            return;
+        };
         if let Ok(device) = &result
             && self.known(&device.device_id).is_none()
         {
             let device = Device { is_online: false, ..device.clone() };
             self.devices.push(Known { device, offline_at: None });
         }
-        // The connection may have gone while the store worked.
-        let Some(at) = self.joining.iter().position(|(waiting, _)| *waiting == conn) else {
-            return;
-        };
         let (conn, attach) = self.joining.remove(at);
         match result {
             Ok(_) => self.join(conn, &attach, cx, out),
@@ -327,6 +337,9 @@ impl Hub {
 
     /// A device was removed from the account.
     pub(crate) fn device_removed(&mut self, device: &DeviceId, now: Millis, out: &mut Out) {
+        if self.loading == Loading::Asked && !self.removed.contains(device) {
+            self.removed.push(device.clone());
+        }
         for (conn, _) in self.joining.extract_if(.., |(_, attach)| attach.device == *device) {
             Self::refuse(conn, CloseCode::DeviceRemoved, out);
         }

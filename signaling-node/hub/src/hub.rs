@@ -27,6 +27,8 @@ pub struct Hub {
     pub(crate) streams: Vec<Live>,
     /// Connections that wait for the device list or for their registration.
     pub(crate) joining: Vec<(ConnId, Box<Attach>)>,
+    /// Devices that were removed while the list was read: it may still show them.
+    pub(crate) removed: Vec<DeviceId>,
     pub(crate) recovery: Option<Box<Recovery>>,
     /// Devices that sessions were told are online, that no gateway knows, and that are not in a list yet; and when to
     /// say that they are gone.
@@ -79,6 +81,7 @@ impl Hub {
             members: Vec::new(),
             streams: Vec::new(),
             joining: Vec::new(),
+            removed: Vec::new(),
             recovery: None,
             missed: Vec::new(),
             recovered_at: Millis(0),

@@ -238,6 +238,11 @@ impl Member {
         })
     }
 
+    /// Whether the message was put into this session after it had been held back.
+    pub(crate) fn has_heard_late(&self, mid: Mid) -> bool {
+        self.heard.iter().any(|heard| heard.sender == mid.session && heard.late.contains(&mid.number))
+    }
+
     /// Whether a client that has everything up to `last_seq` can go on.
     pub(crate) fn can_resume(&self, last_seq: u64) -> bool {
         self.caps.acks && last_seq >= self.acked && last_seq >= self.floor && last_seq < self.next_seq

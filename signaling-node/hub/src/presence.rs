@@ -108,6 +108,7 @@ impl Hub {
 
     /// The account's list was changed by HTTP: the others see the device as it is now.
     pub(crate) fn device_put(&mut self, device: Device, now: Millis, out: &mut Out) {
+        self.removed.retain(|removed| *removed != device.device_id);
         let shown = match self.known_mut(&device.device_id) {
             Some(known) => {
                 known.device.device_name = device.device_name;

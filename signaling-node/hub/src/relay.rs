@@ -181,7 +181,12 @@ impl Hub {
             if sending.resubmitted && member.holds(mid) {
                 continue;
             }
-            if sending.resubmitted && member.has_heard(mid) {
+            // One that was held by the hub before this one had been passed by later numbers, but was not heard.
+            let heard = match timing {
+                Timing::Late => member.has_heard_late(mid),
+                Timing::Prompt | Timing::PromptCandidate => member.has_heard(mid),
+            };
+            if sending.resubmitted && heard {
                 // Confirmed, unless it may have been lost from the window, or held back when the other hub died.
                 let certain = !member.lossy && timing == Timing::Prompt;
                 let state =

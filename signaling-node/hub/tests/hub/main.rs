@@ -1,5 +1,13 @@
 //! The hub, input by input.
 #![allow(clippy::unwrap_used)]
 
+mod attach;
+mod candidates;
+mod presence;
+mod properties;
 mod recovery;
+mod recovery_streams;
+mod relay;
+mod streams;
 mod support;
+mod window;

@@ -291,6 +291,11 @@ impl Seen {
         self.items(number).iter().filter_map(frame).collect()
     }
 
+    /// Nobody is told anything.
+    pub(crate) fn is_silent(&self) -> bool {
+        !self.0.iter().any(|effect| matches!(effect, Effect::Down(..)))
+    }
+
     /// All frames for a connection in a few words each.
     pub(crate) fn heard(&self, number: u64) -> Vec<String> {
         let frame = |item: &&Item| match item {
