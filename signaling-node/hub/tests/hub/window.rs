@@ -52,6 +52,7 @@ fn the_window_is_bounded_in_bytes() {
 
 /// Each outcome pushes a message of the other out, whose outcome pushes one of the first out, and so on.
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a thread with a small stack")]
 fn two_full_windows_against_each_other_come_to_an_end() {
     let limits = Limits { window_frames: 4_000, window_bytes: usize::MAX, ..Limits::default() };
     let frames = limits.window_frames;
