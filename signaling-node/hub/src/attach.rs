@@ -94,6 +94,10 @@ impl Hub {
 
     /// A device of the list, of which no session is known.
     fn learn(&mut self, device: Device, now: Millis, out: &mut Out) {
+        if self.recovery.is_some() {
+            // Who is there shows in the end.
+            return self.devices.push(Known { device, offline_at: None });
+        }
         let missed = self.missed.extract_if(.., |(missed, _)| *missed == device.device_id).next();
         let offline_at = missed.map(|(_, at)| at);
         if device.is_online && offline_at.is_none() {

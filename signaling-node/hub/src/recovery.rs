@@ -126,6 +126,8 @@ impl Hub {
             views.push((replica.session, std::mem::take(&mut replica.view)));
             self.restore_member(conn, replica, cx, out);
         }
+        self.miss_the_lost(&views, cx.now);
+        self.correct_rows(cx.now, out);
         self.correct_views(&views, cx, out);
         self.end_lost_streams(&over, cx, out);
         for (session, messages) in open {
@@ -226,9 +228,20 @@ impl Hub {
         }
     }
 
+    /// Writes down who is not there any more. What the store had said is what a device shows until now.
+    fn correct_rows(&mut self, now: Millis, out: &mut Out) {
+        for at in 0..self.devices.len() {
+            let known = &self.devices[at];
+            let there = known.offline_at.is_some() || self.member_by_device(&known.device.device_id).is_some();
+            if known.device.is_online && !there {
+                self.devices[at].device.is_online = false;
+                out.push(Effect::Presence { row: self.devices[at].device.id, online: false, at: now });
+            }
+        }
+    }
+
     /// Tells each session where what it was told of the others is not so any more.
     fn correct_views(&mut self, views: &[(SessionId, Vec<DeviceId>)], cx: &mut Context<'_>, out: &mut Out) {
-        self.miss_the_lost(views, cx.now);
         let online: Vec<Device> = self
             .devices
             .iter()
