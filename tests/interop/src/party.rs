@@ -68,7 +68,7 @@ pub enum CallError {
     #[error("{signal:?} did not arrive: {outcome:?}")]
     Undelivered {
         /// What was signaled.
-        signal: Signal,
+        signal: Box<Signal>,
         /// What became of it.
         outcome: Outcome,
     },
@@ -233,6 +233,13 @@ impl Party {
         }
     }
 
+    /// Whether it is connected, and has said and heard all candidates.
+    #[must_use]
+    pub fn negotiated(&self) -> bool {
+        let ended = |signals: &[Signal]| signals.iter().any(Signal::is_end_of_candidates);
+        self.connected && ended(&self.sent) && ended(&self.heard)
+    }
+
     /// Whether media can flow.
     #[must_use]
     pub fn connected(&self) -> bool {
@@ -275,7 +282,7 @@ impl Party {
         for (signal, outcome) in outcomes {
             match outcome.await? {
                 Outcome::Delivered => {}
-                outcome => return Err(CallError::Undelivered { signal, outcome }),
+                outcome => return Err(CallError::Undelivered { signal: Box::new(signal), outcome }),
             }
         }
         Ok(count)

@@ -142,7 +142,7 @@ impl Peer {
     }
 
     async fn offer_with(&self, ice_restart: bool) -> Result<String, PeerError> {
-        let options = RTCOfferOptions { ice_restart, ..RTCOfferOptions::default() };
+        let options = RTCOfferOptions { ice_restart };
         let offer = self.connection.create_offer(Some(options)).await?;
         self.describe_itself(offer).await
     }
