@@ -161,7 +161,12 @@ impl Session {
         match input {
             Input::Text(text) if self.phase == Phase::Live => {
                 self.missed_pings = 0;
+                let before = self.queued;
                 self.text(text, cx, &mut out);
+                // A device that does not read may not go on asking either.
+                if self.queued > before.max(self.limits.outbound_bytes) {
+                    self.close_slow(cx.now, &mut out);
+                }
             }
             Input::Text(_) => {}
             Input::Violation(what) => self.violation(what, cx.now, &mut out),

@@ -98,8 +98,8 @@ impl Hub {
             // Who is there shows in the end.
             return self.devices.push(Known { device, offline_at: None });
         }
-        let missed = self.missed.extract_if(.., |(missed, _)| *missed == device.device_id).next();
-        let offline_at = missed.map(|(_, at)| at);
+        let missed = self.missed.iter().find(|(missed, _)| *missed == device.device_id);
+        let offline_at = missed.map(|(_, at)| *at);
         if device.is_online && offline_at.is_none() {
             // Left so by a process that died.
             out.push(Effect::Presence { row: device.id, online: false, at: now });

@@ -30,8 +30,8 @@ pub struct Hub {
     /// Devices that were removed while the list was read: it may still show them.
     pub(crate) removed: Vec<DeviceId>,
     pub(crate) recovery: Option<Box<Recovery>>,
-    /// Devices that sessions were told are online, that no gateway knows, and that are not in a list yet; and when to
-    /// say that they are gone.
+    /// Devices that sessions were told are online, that no gateway knows; and when to say that they
+    /// are gone.
     pub(crate) missed: Vec<(DeviceId, Millis)>,
     /// When it had heard from all gateways.
     pub(crate) recovered_at: Millis,

@@ -11,14 +11,15 @@ use crate::hub::{Hub, Known};
 impl Hub {
     /// The device is there: nobody is told twice.
     pub(crate) fn show_online(&mut self, device: &DeviceId, now: Millis, out: &mut Out) {
-        self.missed.retain(|(missed, _)| missed != device);
+        // Some may have been told that a device is gone that was missed after a recovery.
+        let missed = self.missed.extract_if(.., |(missed, _)| missed == device).count() > 0;
         let Some(known) = self.known_mut(device) else {
             return;
         };
         known.offline_at = None;
         known.device.last_seen = Some(now);
         let was_online = std::mem::replace(&mut known.device.is_online, true);
-        if was_online {
+        if was_online && !missed {
             return;
         }
         let row = known.device.id;
@@ -33,6 +34,9 @@ impl Hub {
 
     /// The device is not there any more.
     pub(crate) fn show_offline(&mut self, device: &DeviceId, now: Millis, out: &mut Out) {
+        if self.known(device).is_some() {
+            self.missed.retain(|(missed, _)| missed != device);
+        }
         let Some(known) = self.known_mut(device) else {
             return;
         };

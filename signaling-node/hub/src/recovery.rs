@@ -218,12 +218,10 @@ impl Hub {
             if self.member_by_device(device).is_some() {
                 continue;
             }
-            match self.known_mut(device) {
-                Some(known) => {
-                    known.device.is_online = true;
-                    known.offline_at = Some(gone_at);
-                }
-                None => self.missed.push((device.clone(), gone_at)),
+            self.missed.push((device.clone(), gone_at));
+            if let Some(known) = self.known_mut(device) {
+                known.device.is_online = true;
+                known.offline_at = Some(gone_at);
             }
         }
     }
