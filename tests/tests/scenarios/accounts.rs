@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use streamz_tests::{Answer, Server, Topology, User, scenarios};
 
+use crate::support::Database;
+
 scenarios![
     an_account_is_made_and_signed_in,
     what_is_wrong_with_a_registration_is_said_field_by_field,
@@ -13,6 +15,9 @@ scenarios![
     every_error_is_a_problem,
     the_api_describes_itself,
     operators_see_how_it_is,
+    passwords_are_kept_as_argon2id,
+    a_password_of_the_first_streamz_is_taken_and_its_hash_replaced,
+    a_refresh_token_that_has_lapsed_is_refused,
 ];
 
 fn credentials(email: &str) -> Value {
@@ -196,4 +201,41 @@ async fn operators_see_how_it_is(topology: Topology) {
     let metrics = http.get("/metrics").await.text;
     assert!(metrics.contains("streamz_connects_total{outcome=\"accepted\"} 1"), "{metrics}");
     assert!(!metrics.contains(&user.email));
+}
+
+const ARGON2ID: &str =
+    "SELECT count(*) FROM users WHERE password_hash LIKE '$argon2id$v=19$m=19456,t=2,p=1$%'";
+
+async fn passwords_are_kept_as_argon2id(topology: Topology) {
+    let server = Server::start(topology, &[]).await;
+    User::new(&server).await;
+    assert_eq!(Database::of(&server).count(ARGON2ID).await, 1);
+}
+
+async fn a_password_of_the_first_streamz_is_taken_and_its_hash_replaced(topology: Topology) {
+    let server = Server::start(topology, &[]).await;
+    let user = User::new(&server).await;
+    let database = Database::of(&server);
+    // "allmine", from the tests of golang.org/x/crypto/bcrypt, which the first Streamz used.
+    let bcrypt = "UPDATE users SET password_hash = '$2a$10$XajjQvNhvvRt5GSeFk1xFeyqRrsxkhBkUiQeg0dt.wU1qD4aFDcga' \
+                  WHERE id = $1";
+    database.execute(bcrypt, user.signed_in.user.id.0).await;
+    let sign_in = async |password: &str| {
+        let body = json!({"email": user.email, "password": password});
+        server.http().post("/api/auth/login", &body).await.status
+    };
+    assert_eq!(sign_in("allmin").await, 401);
+    assert_eq!(database.count(ARGON2ID).await, 0);
+    assert_eq!(sign_in("allmine").await, 200);
+    assert_eq!(database.count(ARGON2ID).await, 1);
+    assert_eq!(sign_in("allmine").await, 200);
+}
+
+async fn a_refresh_token_that_has_lapsed_is_refused(topology: Topology) {
+    let server = Server::start(topology, &[("JWT_EXPIRY", "1s"), ("REFRESH_EXPIRY", "1s")]).await;
+    let user = User::new(&server).await;
+    let token = &user.signed_in.refresh_token;
+    // It lapses by the clock alone.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(user.api.refresh(token).await.unwrap_err().code(), Some("invalid_refresh_token"));
 }

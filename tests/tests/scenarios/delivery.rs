@@ -49,7 +49,7 @@ async fn a_message_to_a_device_that_stays_away_expires(topology: Topology) {
     assert_not_delivered(&outcome, "expired");
     assert!(outcome["payload"].get("failed").is_none(), "addressed to one: {outcome}");
     let after = sent.elapsed().as_millis();
-    assert!((800..2500).contains(&after), "{after} ms");
+    assert!((800..5000).contains(&after), "{after} ms");
 }
 
 async fn an_expired_message_is_not_replayed(topology: Topology) {

@@ -7,7 +7,7 @@ use streamz_tests::{Server, Topology, User, scenarios, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{assert_delivered, offer, talk, text};
+use crate::support::{Database, assert_delivered, offer, talk, text};
 
 scenarios![
     a_body_of_the_limit_is_read_and_one_byte_more_is_not,
@@ -121,6 +121,30 @@ async fn a_sign_in_that_succeeds_forgets_the_failures(topology: Topology) {
         }
         assert_eq!(sign_in(&server, &format!("10.{round}.1.0"), &user.email, password).await.status, 200);
     }
+}
+
+#[test]
+fn a_process_has_as_many_database_connections_as_is_allowed() {
+    streamz_tests::run(Topology::EmbeddedPostgres, async |topology| {
+        let server = Server::start(topology, &[("DATABASE_POOL", "3")]).await;
+        let user = User::new(&server).await;
+        let asked: Vec<_> = (0..60)
+            .map(|_| {
+                let user = user.clone();
+                tokio::spawn(async move { user.get("/api/devices").await.status })
+            })
+            .collect();
+        let connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                           AND pid <> pg_backend_pid()";
+        let database = Database::of(&server);
+        let most = database.count(connections).await;
+        assert!((1..=3).contains(&most), "{most}");
+        for answer in asked {
+            assert_eq!(answer.await.unwrap(), 200, "whoever finds them taken waits");
+        }
+        let most = database.count(connections).await;
+        assert!((1..=3).contains(&most), "{most}");
+    });
 }
 
 async fn a_storm_of_sign_ins_delays_no_relay(topology: Topology) {

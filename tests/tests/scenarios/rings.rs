@@ -182,7 +182,7 @@ async fn a_ring_that_nobody_answers_times_out(topology: Topology) {
     let ended = json!({"stream_id": stream, "reason": "timeout"});
     assert_eq!(phone.expect("stream_end").await, ended);
     assert_eq!(tv.expect("stream_end").await, ended);
-    assert!((500..2500).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    assert!((500..5000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
     assert_eq!(ended_record(&user, &stream).await["end_reason"], "timeout");
     // An accepted one does not.
     let stream = ring(phone, start("s-2", "tv")).await;
