@@ -62,7 +62,8 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     }
     let (shutdown, signals) = Shutdown::on_signals().map_err(Failure::unable)?;
     let tasks = Tasks::new();
-    tasks.spawn("signals", signals);
+    let listening = Tasks::new();
+    listening.spawn("signals", signals);
 
     let store = store::open(&config.database, config.database_pool.get()).await?;
     store::prepare(&store, &config.database).await?;
@@ -90,10 +91,14 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
             }
         }
     };
-    tokio::select! {
+    let outcome = tokio::select! {
         () = ended => Ok(()),
         () = shutdown.now() => Err(Failure::unable("ended at once; devices were not told.")),
-    }
+    };
+    // Whoever listens for a second signal need not any more.
+    shutdown.request_now();
+    listening.shutdown(LAST_WRITES).await;
+    outcome
 }
 
 async fn listen(address: SocketAddr, variables: &str) -> Result<TcpListener, Failure> {
