@@ -134,7 +134,7 @@ impl Hub {
         };
         let receivers = match self.receivers(sending, stream) {
             Ok(receivers) => receivers,
-            // A hub before this one may have known the stream and relayed the message.
+            // A hub before this one may have relayed the message when the stream was there, or its candidate current.
             Err(Outcome::Error(..)) if sending.resubmitted => {
                 return self.answer(sending, Outcome::NotDelivered(Reason::Expired, Vec::new()), now, out);
             }
@@ -152,6 +152,9 @@ impl Hub {
                 self.release_candidates(stream, &sending.device, now, out);
             }
             Place::Held => self.put_open(sending, Vec::new(), Stage::Held),
+            Place::Refused(Outcome::Error(..)) if sending.resubmitted => {
+                self.answer(sending, Outcome::NotDelivered(Reason::Expired, Vec::new()), now, out);
+            }
             Place::Refused(outcome) => self.answer(sending, outcome, now, out),
         }
     }
