@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
-use axum::http::{HeaderMap, Uri};
+use axum::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use futures_util::SinkExt;
@@ -56,10 +56,7 @@ async fn connect(State(state): State<AppState>, web_sockets: WebSockets, request
     let offered = Offered::of(&parts.headers);
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &state).await {
         Ok(upgrade) => upgrade,
-        Err(_) => {
-            let detail = "This route speaks WebSocket only (RFC 6455, version 13).";
-            return Problem::new(Code::BadRequest, detail).into_response();
-        }
+        Err(_) => return no_handshake(&parts.headers),
     };
     let limits = &web_sockets.sockets.limits;
     let upgrade = upgrade
@@ -93,6 +90,19 @@ async fn connect(State(state): State<AppState>, web_sockets: WebSockets, request
                 Refusal::Problem(problem) => problem.into_response(),
             }
         }
+    }
+}
+
+/// A request that is no WebSocket handshake (RFC 6455 section 4.2.1). One that did not want one learns that it should,
+/// with the header that RFC 9110 section 15.5.22 asks for; one that is wrong learns which version is right.
+fn no_handshake(headers: &HeaderMap) -> Response {
+    let detail = "This route speaks WebSocket only (RFC 6455, version 13).";
+    if headers.contains_key(UPGRADE) {
+        let version = [(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))];
+        (version, Problem::new(Code::BadRequest, detail)).into_response()
+    } else {
+        let websocket = [(UPGRADE, HeaderValue::from_static("websocket"))];
+        (websocket, Problem::new(Code::UpgradeRequired, detail)).into_response()
     }
 }
 
@@ -264,7 +274,8 @@ fn expires(state: &AppState, identity: &Identity) -> Millis {
 /// A refusal of the hub, for clients that learn it by the HTTP status.
 fn refused(code: CloseCode) -> Problem {
     match code {
-        CloseCode::InvalidToken | CloseCode::TokenExpired => Problem::from(AuthFailure::Missing),
+        CloseCode::InvalidToken => Problem::user_gone(),
+        CloseCode::TokenExpired => Problem::from(AuthFailure::Expired),
         CloseCode::Revoked => Problem::from(AuthFailure::Revoked),
         CloseCode::TooManyDevices => {
             Problem::new(Code::TooManyDevices, "Disconnect or remove another device of this account first.")

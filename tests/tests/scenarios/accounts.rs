@@ -157,7 +157,7 @@ async fn every_error_is_a_problem(topology: Topology) {
         (post("/api/devices", "{"), 400, "malformed_json"),
         (post("/api/devices", "{\"device_id\": 5}"), 422, "invalid_fields"),
         (ask(Method::POST, "/api/devices").body("x"), 415, "unsupported_media_type"),
-        (ask(Method::GET, "/ws?device_id=a"), 400, "bad_request"),
+        (ask(Method::GET, "/ws?device_id=a"), 426, "upgrade_required"),
         (http.request(Method::GET, "/api/devices"), 401, "invalid_token"),
     ] {
         let answer = http.send(request).await;

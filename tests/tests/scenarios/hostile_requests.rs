@@ -41,6 +41,7 @@ async fn a_websocket_of_another_version_is_refused(topology: Topology) {
         );
         let answer = talk(&server, head.as_bytes()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.contains("sec-websocket-version: 13"), "{answer}");
     }
     // Two tokens are none.
     let dial = Dial::new(server.url(), "a").bearer(user.token()).bearer(user.token());

@@ -59,9 +59,12 @@ async fn a_welcome_holds_everything(topology: Topology) {
 async fn a_device_is_registered_by_its_first_connection(topology: Topology) {
     let server = Server::start(topology, &[]).await;
     let user = User::new(&server).await;
+    let kind = "t".repeat(64);
     let name = "Küche / TV №1";
     let device = "küche/№ 1";
-    let dial = user.dial(device).query("device_name=K%C3%BCche%20%2F%20TV%20%E2%84%961&device_type=tv");
+    let dial = user
+        .dial(device)
+        .query(&format!("device_name=K%C3%BCche%20%2F%20TV%20%E2%84%961%20&device_type={kind}"));
     let tv = dial.welcomed().await;
     assert_eq!(tv.welcome["device"]["device_name"], name);
     let other_name = user.dial(device).query("device_name=Other");
@@ -70,7 +73,7 @@ async fn a_device_is_registered_by_its_first_connection(topology: Topology) {
     assert_eq!(tv.welcome["device"]["device_name"], name, "only PUT renames");
     let listed = user.get("/api/devices").await.json();
     let [listed] = listed["devices"].as_array().unwrap().as_slice() else { panic!("{listed}") };
-    assert_eq!((&listed["device_id"], &listed["device_type"]), (&json!(device), &json!("tv")));
+    assert_eq!((&listed["device_id"], &listed["device_type"]), (&json!(device), &json!(kind)));
     assert_eq!(listed["id"], tv.welcome["device"]["id"]);
     let unnamed = user.raw("unnamed").await;
     assert_eq!(unnamed.welcome["device"]["device_name"], "unnamed");
@@ -137,6 +140,8 @@ async fn a_query_that_is_wrong_is_a_problem_for_everybody(topology: Topology) {
         "device_id=a&max_streams=0".to_owned(),
         "device_id=a&max_streams=65".to_owned(),
         format!("device_id=a&device_name={long}"),
+        format!("device_id=a&device_type={}", &long[..65]),
+        "device_id=a&device_type=".to_owned(),
         "device_id=a&device_name=%00".to_owned(),
         format!("device_id=a&token={}", user.token()),
         format!("device_id=a&access_token={}", user.token()),
