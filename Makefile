@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# What follows the command of `make bench`, `make demo` and `make test`: `make bench ARGS=--help`.
+# What follows the command: `make bench ARGS=--help`, `make test ARGS=tour`.
 ARGS ?=
 # How long `make soak` and each target of `make fuzz` run.
 MINUTES ?= 10
@@ -60,11 +60,17 @@ migrate-up: ## bring the database of DATABASE_URL up to date
 build: ## the optimised program, in target/release/streamz
 	cargo build --release
 
+# Everything is built at once and with the same features, so that nothing is compiled twice; STREAMZ_BIN tells the
+# end-to-end tests that the program is there.
+TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))
+SIMULATION = cargo test -p streamz-simulation --profile sim
+
 .PHONY: test
-test: servers ## everything: units, contracts, end to end, documentation, simulation (installs postgresql, redis-server)
-	cargo test --workspace --exclude streamz-simulation --no-fail-fast $(ARGS)
-	cargo test -p streamz-simulation --profile sim --features planted-bugs --test planted_bugs
-	cargo test -p streamz-simulation --profile sim
+test: servers ## everything: units, contracts, end to end, documentation, simulation (installs what is missing)
+	cargo build --workspace --exclude streamz-simulation --all-targets
+	STREAMZ_BIN=$(TARGET)/debug/streamz cargo test --workspace --exclude streamz-simulation --no-fail-fast $(ARGS)
+	$(SIMULATION) --features planted-bugs --test planted_bugs
+	$(SIMULATION)
 
 .PHONY: servers
 servers:
@@ -74,6 +80,8 @@ servers:
 	command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null \
 		|| missing="$$missing postgresql"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v curl >/dev/null || missing="$$missing curl"; \
+	command -v jq >/dev/null || missing="$$missing jq"; \
 	$(install_missing)
 
 .PHONY: lint
@@ -94,6 +102,18 @@ update-docs: ## write the configuration tables of the documentation anew
 	UPDATE_DOCS=1 cargo test -q -p streamz-platform --test documentation
 
 ##@ Longer runs
+
+.PHONY: soak
+soak: servers ## new seeds of the simulation for MINUTES=10, then the end-to-end tests five times over
+	cargo build -p streamz-simulation --profile sim
+	@from=$$(date +%s); end=$$((from + 60 * $(MINUTES))); \
+	while [ "$$(date +%s)" -lt "$$end" ]; do \
+		echo "seeds $$from to $$((from + 1999))"; \
+		$(TARGET)/sim/streamz-simulation "$$from" "$$((from + 2000))" | tee $(TARGET)/soak.log; \
+		grep -q ' 0 bad,' $(TARGET)/soak.log; \
+		from=$$((from + 2000)); \
+	done
+	for round in 1 2 3 4 5; do cargo test -p streamz-tests -p streamz-interop; done
 
 .PHONY: bench
 bench: ## load, latency, memory and processor time, beside a bare forwarder
