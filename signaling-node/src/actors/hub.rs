@@ -102,7 +102,7 @@ impl Actor for HubActor {
             HubMsg::Timer => {
                 state.timer = None;
                 state.step(Input::Tick, now, &myself);
-                state.offer_rest(now)?;
+                state.offer_rest(now, &myself)?;
             }
             HubMsg::Retire => {
                 if let Some((_, timer)) = state.timer.take() {
@@ -156,11 +156,12 @@ impl HubState {
     }
 
     /// Whether the shard should take the hub back.
-    fn offer_rest(&mut self, now: Millis) -> Result<(), ActorProcessingErr> {
+    fn offer_rest(&mut self, now: Millis, myself: &ActorRef<HubMsg>) -> Result<(), ActorProcessingErr> {
         let rest = self.hub.as_ref().map_or(Rest::Empty, |hub| hub.rest());
         let idle = now >= self.last_input + self.surroundings.idle;
         if rest == Rest::Empty || (rest == Rest::Quiet && idle) {
-            self.shard.cast(ShardMsg::Idle { user: self.user, handled: self.handled })?;
+            let idle = ShardMsg::Idle { user: self.user, actor: myself.get_id(), handled: self.handled };
+            self.shard.cast(idle)?;
         }
         Ok(())
     }

@@ -19,13 +19,15 @@ const TROUBLED: Duration = Duration::from_secs(60);
 const RESTART_DELAY: Duration = Duration::from_millis(50);
 /// The longest.
 const RESTART_DELAY_MAX: Duration = Duration::from_secs(5);
+/// Inputs that are kept for a hub that is down.
+const KEPT_WHILE_DOWN: usize = 1024;
 
 /// What a shard is told.
 pub(crate) enum ShardMsg {
     /// By the bus.
     Frame(ToHub, Permit),
     /// A hub has nothing to do, having handled this many inputs.
-    Idle { user: UserId, handled: u64 },
+    Idle { user: UserId, actor: ActorId, handled: u64 },
     /// A hub that was told to retire.
     Retired(UserId, Box<Hub>),
     /// The delay before a restart is over.
@@ -60,8 +62,9 @@ enum Resident {
     /// It was told to hand its hub back; what arrives meanwhile waits.
     Retiring(Vec<(Up, Permit)>),
     Asleep(Box<Hub>),
-    /// It failed and starts anew after a delay. What arrives meanwhile, its gateways will tell again.
-    Down,
+    /// It failed and starts anew after a delay. What arrives meanwhile, its gateways will tell again, but for what
+    /// is kept here.
+    Down(Vec<(Up, Permit)>),
 }
 
 struct Trouble {
@@ -98,13 +101,11 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ShardMsg::Frame(frame, permit) => state.frame(frame, permit, &myself).await,
-            ShardMsg::Idle { user, handled } => {
-                state.idle(user, handled);
-                Ok(())
-            }
+            ShardMsg::Idle { user, actor, handled } => state.idle(user, actor, handled),
             ShardMsg::Retired(user, hub) => state.retired(user, hub, &myself).await,
             ShardMsg::Restart(user) => state.restart(user, &myself).await,
         }
+        Ok(())
     }
 
     async fn handle_supervisor_evt(
@@ -115,77 +116,57 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(cell, error) => {
-                state.gauges.awake.sub(1);
-                if let Some(user) = state.awake.remove(&cell.get_id()) {
-                    tracing::error!(%user, %error, "a hub failed and is started anew");
-                    metrics::counter!("streamz_hub_failures_total").increment(1);
-                    state.failed(user, &myself).await?;
+                if let Some(user) = state.ended(cell.get_id()) {
+                    state.failed(user, &error, &myself);
                 }
-                Ok(())
             }
-            SupervisionEvent::ActorTerminated(cell, ..) => {
-                state.gauges.awake.sub(1);
-                state.awake.remove(&cell.get_id());
-                Ok(())
-            }
-            _ => Ok(()),
+            SupervisionEvent::ActorTerminated(cell, ..) => drop(state.ended(cell.get_id())),
+            _ => {}
         }
+        Ok(())
     }
 }
 
 impl ShardState {
-    async fn frame(
-        &mut self,
-        frame: ToHub,
-        permit: Permit,
-        myself: &ActorRef<ShardMsg>,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn frame(&mut self, frame: ToHub, permit: Permit, myself: &ActorRef<ShardMsg>) {
         let ToHub { user, up } = frame;
         match self.users.get_mut(&user) {
             Some(Resident::Awake { actor, handed }) => {
                 *handed += 1;
                 // An actor that just failed takes nothing; its gateways will tell the next one.
                 let _ = actor.cast(HubMsg::Up(up, permit));
-                Ok(())
             }
-            Some(Resident::Retiring(waiting)) => {
-                waiting.push((up, permit));
-                Ok(())
+            Some(Resident::Retiring(waiting)) => waiting.push((up, permit)),
+            Some(Resident::Down(kept)) => {
+                if kept.len() < KEPT_WHILE_DOWN && is_said_once(&up) {
+                    kept.push((up, permit));
+                }
             }
-            Some(Resident::Down) => Ok(()),
             Some(Resident::Asleep(_)) => {
                 if let Some(Resident::Asleep(hub)) = self.users.remove(&user) {
                     self.gauges.asleep.sub(1);
-                    self.wake(hub, Vec::new(), vec![(up, permit)], myself).await?;
+                    self.wake(hub, Vec::new(), vec![(up, permit)], myself).await;
                 }
-                Ok(())
             }
             None => self.first(user, up, permit, myself).await,
         }
     }
 
     /// Something for a user without a hub.
-    async fn first(
-        &mut self,
-        user: UserId,
-        up: Up,
-        permit: Permit,
-        myself: &ActorRef<ShardMsg>,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn first(&mut self, user: UserId, up: Up, permit: Permit, myself: &ActorRef<ShardMsg>) {
         match up {
             Up::Attach(..) => {
                 let hub = Box::new(Hub::new(user, self.epoch(), self.limits.clone()));
-                self.wake(hub, Vec::new(), vec![(up, permit)], myself).await
+                self.wake(hub, Vec::new(), vec![(up, permit)], myself).await;
             }
             Up::WhoIsOnline { gateway, request } => {
                 let nobody = ToGateway::Online { request, devices: Vec::new() };
                 if let Err(refused) = self.surroundings.bus.to_gateway(gateway, nobody) {
                     tracing::debug!(?gateway, %refused, "a gateway did not take an answer");
                 }
-                Ok(())
             }
             // Nobody is there whom it could concern.
-            _ => Ok(()),
+            _ => {}
         }
     }
 
@@ -201,10 +182,16 @@ impl ShardState {
         effects: Vec<Effect>,
         waiting: Vec<(Up, Permit)>,
         myself: &ActorRef<ShardMsg>,
-    ) -> Result<(), ActorProcessingErr> {
+    ) {
         let user = hub.user();
         let start = HubStart { hub, effects, surroundings: self.surroundings.clone(), shard: myself.clone() };
-        let (actor, _) = HubActor::spawn_linked(None, HubActor, start, myself.get_cell()).await?;
+        let actor = match HubActor::spawn_linked(None, HubActor, start, myself.get_cell()).await {
+            Ok((actor, _)) => actor,
+            Err(error) => {
+                self.users.insert(user, Resident::Retiring(waiting));
+                return self.failed(user, &error, myself);
+            }
+        };
         self.gauges.awake.add(1);
         let handed = waiting.len() as u64;
         for (up, permit) in waiting {
@@ -212,11 +199,11 @@ impl ShardState {
         }
         self.awake.insert(actor.get_id(), user);
         self.users.insert(user, Resident::Awake { actor, handed });
-        Ok(())
     }
 
-    fn idle(&mut self, user: UserId, handled: u64) {
+    fn idle(&mut self, user: UserId, who: ActorId, handled: u64) {
         if let Some(Resident::Awake { actor, handed }) = self.users.get(&user)
+            && actor.get_id() == who
             && *handed == handled
         {
             // An actor that fails instead comes back as a failure.
@@ -225,13 +212,8 @@ impl ShardState {
         }
     }
 
-    async fn retired(
-        &mut self,
-        user: UserId,
-        hub: Box<Hub>,
-        myself: &ActorRef<ShardMsg>,
-    ) -> Result<(), ActorProcessingErr> {
-        let Some(Resident::Retiring(waiting)) = self.users.remove(&user) else { return Ok(()) };
+    async fn retired(&mut self, user: UserId, hub: Box<Hub>, myself: &ActorRef<ShardMsg>) {
+        let Some(Resident::Retiring(waiting)) = self.users.remove(&user) else { return };
         if !waiting.is_empty() {
             return self.wake(hub, Vec::new(), waiting, myself).await;
         }
@@ -239,33 +221,50 @@ impl ShardState {
             self.gauges.asleep.add(1);
             self.users.insert(user, Resident::Asleep(hub));
         }
-        Ok(())
     }
 
-    async fn failed(&mut self, user: UserId, myself: &ActorRef<ShardMsg>) -> Result<(), ActorProcessingErr> {
+    /// An actor is gone: whose hub it was.
+    fn ended(&mut self, actor: ActorId) -> Option<UserId> {
+        let user = self.awake.remove(&actor)?;
+        self.gauges.awake.sub(1);
+        Some(user)
+    }
+
+    /// Starts a hub anew: at once the first time, then after a delay.
+    fn failed(&mut self, user: UserId, error: &dyn std::fmt::Display, myself: &ActorRef<ShardMsg>) {
+        tracing::error!(%user, %error, "a hub failed and is started anew");
+        metrics::counter!("streamz_hub_failures_total").increment(1);
         let now = self.surroundings.clock.now();
         self.troubles.retain(|_, trouble| trouble.last + TROUBLED > now);
         let trouble = self.troubles.entry(user).or_insert(Trouble { last: now, count: 0 });
         trouble.last = now;
         trouble.count += 1;
         let repeats = trouble.count - 1;
-        self.users.insert(user, Resident::Down);
-        if repeats == 0 {
-            return self.restart(user, myself).await;
-        }
-        let delay =
-            RESTART_DELAY.saturating_mul(2_u32.saturating_pow(repeats.min(16))).min(RESTART_DELAY_MAX);
+        let kept = match self.users.remove(&user) {
+            Some(Resident::Retiring(waiting) | Resident::Down(waiting)) => {
+                waiting.into_iter().filter(|(up, _)| is_said_once(up)).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.users.insert(user, Resident::Down(kept));
+        let delay = match repeats {
+            0 => Duration::ZERO,
+            more => RESTART_DELAY.saturating_mul(2_u32.saturating_pow(more.min(16))).min(RESTART_DELAY_MAX),
+        };
         // Ends with the shard: a message to an actor that is gone goes nowhere.
         drop(myself.send_after(delay, move || ShardMsg::Restart(user)));
-        Ok(())
     }
 
-    async fn restart(&mut self, user: UserId, myself: &ActorRef<ShardMsg>) -> Result<(), ActorProcessingErr> {
-        if !matches!(self.users.get(&user), Some(Resident::Down)) {
-            return Ok(());
-        }
+    async fn restart(&mut self, user: UserId, myself: &ActorRef<ShardMsg>) {
+        let Some(Resident::Down(kept)) = self.users.get_mut(&user) else { return };
+        let kept = std::mem::take(kept);
         let gateways = self.surroundings.bus.gateways();
         let (hub, effects) = Hub::recover(user, self.epoch(), self.limits.clone(), &gateways);
-        self.wake(Box::new(hub), effects, Vec::new(), myself).await
+        self.wake(Box::new(hub), effects, kept, myself).await;
     }
+}
+
+/// Whether a hub that is started anew would not hear of it again from its gateways.
+fn is_said_once(up: &Up) -> bool {
+    matches!(up, Up::Revoke { .. } | Up::Devices(_))
 }
