@@ -9,6 +9,7 @@ mod hostile_frames;
 mod hostile_requests;
 mod hostile_strangers;
 mod hostile_tokens;
+mod hub_rest;
 mod ice;
 mod lifecycle;
 mod limits;
