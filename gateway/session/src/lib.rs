@@ -21,9 +21,12 @@ mod effect;
 mod inbound;
 mod inspect;
 mod outbound;
+mod planted;
 mod session;
 mod timers;
 
 pub use effect::{Context, Effect, Facts, Input, Outgoing, TokenFacts};
 pub use inspect::Load;
+#[cfg(feature = "planted-bugs")]
+pub use planted::Bug;
 pub use session::{Phase, Session};

@@ -4,6 +4,7 @@ use streamz_protocol::bus::{Class, Frame, Item, LiveStream, OVER_KEPT, Over, Up,
 use streamz_protocol::{Limits, Millis};
 
 use crate::effect::{Effect, Outgoing};
+use crate::planted::planted;
 use crate::session::{Copy, Session};
 
 /// Senders that a session remembers; the one that it heard first is forgotten.
@@ -35,7 +36,7 @@ impl Session {
 
     /// A device that does not read keeps nothing waiting: its socket is closed, and it may resume.
     fn send_or_give_up(&mut self, outgoing: Outgoing, now: Millis, out: &mut Vec<Effect>) {
-        if self.queued + outgoing.weight() > self.limits.outbound_bytes {
+        if self.queued + outgoing.weight() > self.limits.outbound_bytes && !planted!(self, QueueUnbounded) {
             self.close_slow(now, out);
         } else {
             self.send(outgoing, out);
@@ -46,7 +47,7 @@ impl Session {
     pub(crate) fn written(&mut self, bytes: usize, seq: Option<u64>, out: &mut Vec<Effect>) {
         self.queued = self.queued.saturating_sub(bytes);
         if let Some(seq) = seq
-            && !self.attach.caps.acks
+            && (!self.attach.caps.acks || planted!(self, TakenIsConfirmed))
         {
             self.confirm(seq, out);
         }

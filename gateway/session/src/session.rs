@@ -59,6 +59,8 @@ pub struct Session {
     pub(crate) handed: u64,
     /// Messages that the device may still send again without a permit.
     pub(crate) repeats: usize,
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) bug: Option<crate::planted::Bug>,
 }
 
 /// What the hub knows of the session, as far as it came through here.
@@ -123,6 +125,8 @@ impl Session {
             queued: 0,
             handed: 0,
             repeats: 0,
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
         };
         (session, vec![Effect::Up(attach)])
     }

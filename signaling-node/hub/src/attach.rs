@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::effect::{Context, Effect, Out, RegisterFailure, StoreAway};
 use crate::hub::{Hub, Known, LOAD_AGAIN, Live, Loading};
 use crate::member::Member;
+use crate::planted::planted;
 use crate::streams::is_party;
 
 /// Connections that may wait for the store at the same time.
@@ -160,7 +161,9 @@ impl Hub {
         let resumable = existing.filter(|at| {
             attach.resume.is_some_and(|resume| {
                 let member = &self.members[*at];
-                attach.caps.acks && member.session == resume.session && member.can_resume(resume.last_seq)
+                attach.caps.acks
+                    && member.session == resume.session
+                    && (member.can_resume(resume.last_seq) || planted!(self, PartialReplay))
             })
         });
         let mut session = match resumable {
@@ -171,7 +174,10 @@ impl Hub {
         // What that settled was said to this session too, and may have pushed out what its client has not got.
         let whole = |member: &Member| attach.resume.is_some_and(|resume| member.can_resume(resume.last_seq));
         let mut resumed = resumable.is_some();
-        if resumed && !self.member_by_session(session).is_some_and(|at| whole(&self.members[at])) {
+        if resumed
+            && !planted!(self, PartialReplay)
+            && !self.member_by_session(session).is_some_and(|at| whole(&self.members[at]))
+        {
             if let Some(at) = self.member_by_session(session) {
                 self.members[at].conn = None;
             }

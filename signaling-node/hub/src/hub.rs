@@ -10,6 +10,7 @@ use streamz_protocol::{CloseCode, ConnId, DeviceId, GatewayId, Limits, Millis, S
 use crate::effect::{Context, Effect, Input, Out, Rest};
 use crate::ice::HeldCandidate;
 use crate::member::{Member, Verdict};
+use crate::planted::planted;
 use crate::recovery::Recovery;
 
 /// How long a hub waits before it asks the store again.
@@ -38,6 +39,8 @@ pub struct Hub {
     /// What sessions did with messages, until the senders know; see `relay`.
     pub(crate) verdicts: VecDeque<Verdict>,
     pub(crate) judging: bool,
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) bug: Option<crate::planted::Bug>,
 }
 
 /// A device of the user.
@@ -87,6 +90,8 @@ impl Hub {
             recovered_at: Millis(0),
             verdicts: VecDeque::new(),
             judging: false,
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
         }
     }
 
@@ -127,6 +132,13 @@ impl Hub {
     pub fn handle(&mut self, input: Input, cx: &mut Context<'_>) -> Vec<Effect> {
         let mut out = Out::default();
         self.dispatch(input, cx, &mut out);
+        if planted!(self, WrongConnection) {
+            for effect in &mut out.effects {
+                if let Effect::Down(conn, _) = effect {
+                    conn.number ^= 1;
+                }
+            }
+        }
         out.effects
     }
 

@@ -10,6 +10,7 @@ use streamz_protocol::{DeviceId, ErrorCode, Mid, Millis, Reason, StreamId};
 
 use crate::effect::Out;
 use crate::hub::Hub;
+use crate::planted::planted;
 use crate::relay::{Outcome, Sending, Timing};
 
 /// Older user fragments that are remembered of each party.
@@ -85,6 +86,9 @@ impl Hub {
         out: &mut Out,
     ) -> Place {
         let limit = self.limits.held_candidates;
+        if kind == RelayKind::IceCandidate && planted!(self, CandidatesNotHeld) {
+            return Place::Now;
+        }
         let Some(live) = self.live_mut(stream) else {
             return Place::Now;
         };

@@ -23,6 +23,7 @@ mod hub;
 mod ice;
 mod inspect;
 mod member;
+mod planted;
 mod presence;
 mod recovery;
 mod relay;
@@ -31,3 +32,5 @@ mod streams;
 pub use effect::{Context, Effect, Input, Record, RegisterFailure, Rest, StoreAway};
 pub use hub::Hub;
 pub use inspect::Load;
+#[cfg(feature = "planted-bugs")]
+pub use planted::Bug;

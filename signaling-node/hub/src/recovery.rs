@@ -14,6 +14,7 @@ use streamz_protocol::{CloseCode, ConnId, DeviceId, EndReason, GatewayId, Mid, M
 use crate::effect::{Context, Effect, Out};
 use crate::hub::{Hub, Known, Live, Loading};
 use crate::member::{Entry, Member, Stage};
+use crate::planted::planted;
 
 /// Inputs that may wait for the end of a recovery; those without an outcome are dropped beyond it, and new
 /// connections are asked to come back.
@@ -39,8 +40,8 @@ impl Recovery {
         self.waiting.len()
     }
 
-    fn is_complete(&self) -> bool {
-        self.gateways.is_empty() && self.conns.is_empty()
+    fn is_complete(&self, early: bool) -> bool {
+        self.gateways.is_empty() && (early || self.conns.is_empty())
     }
 }
 
@@ -100,7 +101,8 @@ impl Hub {
             }
             other => recovery.waiting.push_back(other),
         }
-        if self.recovery.as_ref().is_some_and(|recovery| recovery.is_complete()) {
+        let early = planted!(self, EarlyDecision);
+        if self.recovery.as_ref().is_some_and(|recovery| recovery.is_complete(early)) {
             self.finish_recovery(cx, out);
         }
     }
@@ -111,7 +113,7 @@ impl Hub {
         };
         self.recovered_at = cx.now;
         let Recovery { announced, waiting, .. } = *recovery;
-        let chosen = Self::choose(announced, out);
+        let chosen = Self::choose(announced, planted!(self, OlderGenerationWins), out);
         let mut over: Vec<Over> = Vec::new();
         for (_, replica) in &chosen {
             over.extend(
@@ -146,12 +148,12 @@ impl Hub {
     }
 
     /// One session a device: the one of the highest generation. The others are told that they were replaced.
-    fn choose(announced: BTreeMap<ConnId, Replica>, out: &mut Out) -> Vec<(ConnId, Replica)> {
+    fn choose(announced: BTreeMap<ConnId, Replica>, reversed: bool, out: &mut Out) -> Vec<(ConnId, Replica)> {
         let mut chosen: BTreeMap<DeviceId, (ConnId, Replica)> = BTreeMap::new();
         for (conn, replica) in announced {
             let device = replica.device.device_id.clone();
             match chosen.get(&device) {
-                Some((_, other)) if other.generation >= replica.generation => {
+                Some((_, other)) if (other.generation >= replica.generation) != reversed => {
                     out.down(conn, Down::Close(CloseCode::Replaced));
                 }
                 _ => {
@@ -184,6 +186,9 @@ impl Hub {
             Member::new(replica.session, replica.generation, id.clone(), replica.family, replica.caps, conn);
         member.away = replica.away;
         member.next_seq = replica.last_seq + 1;
+        if planted!(self, SeqReuseOnRecovery) {
+            member.next_seq = replica.acked + 1;
+        }
         member.acked = replica.acked;
         member.lossy = replica.lossy;
         member.floor = replica.floor;
@@ -230,7 +235,8 @@ impl Hub {
     fn correct_rows(&mut self, now: Millis, out: &mut Out) {
         for at in 0..self.devices.len() {
             let known = &self.devices[at];
-            let there = known.offline_at.is_some() || self.member_by_device(&known.device.device_id).is_some();
+            let there =
+                known.offline_at.is_some() || self.member_by_device(&known.device.device_id).is_some();
             if known.device.is_online && !there {
                 self.devices[at].device.is_online = false;
                 out.push(Effect::Presence { row: self.devices[at].device.id, online: false, at: now });

@@ -9,6 +9,7 @@ use crate::effect::{Context, Out};
 use crate::hub::{Hub, Loading};
 use crate::ice::Place;
 use crate::member::{Entry, Member, Stage, Target, TargetState, Verdict};
+use crate::planted::planted;
 use crate::streams::is_party;
 
 /// What a sender is told of a message.
@@ -175,7 +176,11 @@ impl Hub {
             Some(Target { session: *session, device: member.device.clone(), state: TargetState::Pending })
         };
         let targets = receivers.iter().filter_map(target).collect();
-        self.put_open(sending, targets, Stage::Sent);
+        if planted!(self, OutcomeBeforeDelivery) {
+            self.answer(sending, Outcome::Delivered, now, out);
+        } else {
+            self.put_open(sending, targets, Stage::Sent);
+        }
         for session in receivers {
             let Some(at) = self.member_by_session(*session) else {
                 continue;
@@ -189,7 +194,7 @@ impl Hub {
                 Timing::Late => member.has_heard_late(mid),
                 Timing::Prompt | Timing::PromptCandidate => member.has_heard(mid),
             };
-            if sending.resubmitted && heard {
+            if sending.resubmitted && heard && !planted!(self, NoDedupeOnRecovery) {
                 // Confirmed, unless it may have been lost from the window, or held back when the other hub died.
                 let certain = !member.lossy && timing == Timing::Prompt;
                 let state =

@@ -32,7 +32,11 @@ impl World {
         let Some(session) = &self.pipes[pipe].session else { return };
         let (load, limits) = (session.load(), &self.plan.limits);
         let bounds = [
-            ("bytes that wait for the socket", load.queued, limits.outbound_bytes + 64 * 1024),
+            (
+                "bytes that wait for the socket",
+                load.queued,
+                limits.outbound_bytes + 2 * 1024 + limits.window_bytes,
+            ),
             ("window frames", load.window_frames, limits.window_frames),
             ("window bytes", load.window_bytes, limits.window_bytes),
             ("open messages", load.open, limits.unsettled),

@@ -67,7 +67,8 @@ impl World {
             Some(Follow::Rung(stream)) => self.decide_on_ring(device, stream),
             Some(Follow::Connected(stream)) => self.negotiate(device, stream),
             Some(Follow::TokenLapses) => {
-                if self.dice.chance(85) || self.healed {
+                let answers = self.dice.chance(85) || self.healed;
+                if answers {
                     let token = if self.dice.chance(10) { "bad" } else { "good" };
                     self.put_on_pipe(pipe, FromDevice::Text { text: client_encode::auth(token), tag: None });
                 }
@@ -270,7 +271,8 @@ impl World {
         let client = &mut self.clients[device];
         match (act, outcome) {
             (Act::Accept(stream), Some(true)) => {
-                if let Some(role) = client.streams.get_mut(&stream) {
+                // It may have ended it since.
+                if let Some(role) = client.streams.get_mut(&stream).filter(|role| role.part != Part::Unsure) {
                     role.part = Part::Active;
                     self.after(Duration::from_millis(5), Event::Do { device, deed: Deed::Negotiate(stream) });
                 }

@@ -196,6 +196,9 @@ impl World {
             };
             self.saw(What::Detached { device, pipe, session, how });
         }
+        if let (Phase::Over, Some(session)) = (after, id) {
+            self.saw(What::Released { pipe, session });
+        }
         self.check_session(pipe);
         self.carry_out(pipe, effects);
         self.arm_session(pipe);

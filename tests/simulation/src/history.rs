@@ -26,6 +26,7 @@ pub(crate) struct Entry {
 
 /// What happened.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "what no check reads, people do, in the trace")]
 pub(crate) enum What {
     // At the devices.
     /// A device opens a connection.
@@ -98,6 +99,11 @@ pub(crate) enum What {
         pipe: PipeNo,
         session: SessionId,
         how: Parted,
+    },
+    /// The gateway holds nothing of the session any more.
+    Released {
+        pipe: PipeNo,
+        session: SessionId,
     },
     /// The system took a relayed frame from the gateway.
     Wrote {
@@ -238,8 +244,6 @@ pub(crate) struct Written {
     pub(crate) id: Option<MessageId>,
     pub(crate) to: Option<DeviceId>,
     pub(crate) act: Act,
-    /// It uses the `id` of another message on purpose.
-    pub(crate) reuses: bool,
 }
 
 /// What a message asks for.
@@ -258,7 +262,6 @@ pub(crate) enum Act {
 pub(crate) struct Profile {
     pub(crate) user: usize,
     pub(crate) id: DeviceId,
-    pub(crate) simple: bool,
     /// It reads slowly until all is healed.
     pub(crate) slow: bool,
 }

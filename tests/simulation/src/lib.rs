@@ -4,6 +4,15 @@
 //! state machines of the product (`streamz-session`, `streamz-hub`), lets them work and fail in virtual time, and
 //! hands the history of what was seen at the edges to a checker. The same seed is the same run, byte for byte.
 //! `docs/simulation.md` tells more.
+//!
+//! | file | one reason |
+//! |---|---|
+//! | `world`, `queue`, `dice`, `plan` | time, order, chance, and what a seed stands for |
+//! | `devices`, `client`, `workload` | a model client that keeps the rules, and what people do with it |
+//! | `gateways`, `nodes`, `store` | the shells around sessions and hubs |
+//! | `faults` | what goes wrong, and the end of it |
+//! | `history`, `checker/…` | what was seen, and what each promise demands of it |
+//! | `bounds` | promise 6, after every step |
 
 mod bounds;
 mod checker;
@@ -16,24 +25,24 @@ mod history;
 mod nodes;
 mod plan;
 mod queue;
+mod runs;
 mod store;
 mod workload;
 mod world;
 
 pub use checker::Violation;
 pub use plan::Profile;
+pub use runs::{Failure, Progress, Run, run, run_all, verify};
 
-/// Tries one seed.
-pub fn try_one(seed: u64, traced: bool) -> (Option<String>, Option<String>, usize) {
-    let mut world = world::World::new(seed, traced);
-    world.run();
-    let broken = world.broken.take();
-    let trace = world.take_trace();
-    if broken.is_some() {
-        return (broken, trace, 0);
-    }
-    let history = world.into_history();
-    let n = history.entries.len();
-    let v = checker::check(&history);
-    (v.first().map(|v| format!("{} {} {}", history.clock(v.at), v.promise, v.sentence)), trace, n)
+/// A fault that is planted into every hub or every session of a run.
+#[cfg(feature = "planted-bugs")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// Into hubs.
+    Hub(streamz_hub::Bug),
+    /// Into sessions.
+    Session(streamz_session::Bug),
 }
+
+#[cfg(feature = "planted-bugs")]
+pub use runs::run_with;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use streamz_hub::{Context, Effect, Hub, Input, RegisterFailure, Rest, StoreAway};
 use streamz_protocol::bus::{DeviceChange, Down, Item, ToGateway, Up};
 use streamz_protocol::objects::Device;
-use streamz_protocol::{ConnId, Millis, SessionId};
+use streamz_protocol::{ConnId, EndReason, Millis, SessionId};
 
 use crate::history::What;
 use crate::world::{Event, World};
@@ -162,6 +162,7 @@ impl World {
         let effects = hub.handle(input, &mut context);
         if recovering && !hub.is_recovering() {
             self.saw(What::HubRecovered { user });
+            self.close_orphans(user);
         }
         self.check_hub(user);
         self.carry_out_for_hub(user, effects);
@@ -295,6 +296,19 @@ impl World {
             slot.armed = None;
             self.tell_hub(user, Input::Tick);
             self.arm_hub(user);
+        }
+    }
+
+    /// Ends the records of streams that only the dead hub knew: it is for the node that takes over to do, for no hub
+    /// can know of them.
+    fn close_orphans(&mut self, user: usize) {
+        let Some(hub) = &self.hubs[user].hub else { return };
+        let live: Vec<_> = hub.live_streams().map(|stream| stream.id).collect();
+        for record in self.stores[user].records.values_mut() {
+            if record.ended_at.is_none() && !live.contains(&record.id) {
+                record.ended_at = Some(self.now);
+                record.end_reason = Some(EndReason::ServerRestart.as_str().to_owned());
+            }
         }
     }
 

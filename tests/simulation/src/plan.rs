@@ -71,7 +71,8 @@ pub(crate) struct Faults {
 /// A seed, spelled out.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) profile: Profile,
+    #[allow(dead_code, reason = "the trace begins with it")]
+    profile: Profile,
     /// The number of devices of each user.
     pub(crate) users: Vec<usize>,
     pub(crate) gateways: usize,
@@ -132,12 +133,13 @@ impl Plan {
 
     /// Limits that a run of minutes reaches. The times are those of the contract.
     fn small_limits(dice: &mut Dice) -> Limits {
+        let window_bytes = dice.pick(&[4_000, 20_000, 262_144]);
         Limits {
-            outbound_bytes: dice.pick(&[6_000, 40_000]),
+            outbound_bytes: dice.pick(&[6_000, 40_000]).max(window_bytes),
             devices_online: dice.pick(&[2, 3, 32]),
             devices_registered: dice.pick(&[3, 8, 128]),
             window_frames: dice.pick(&[4, 16, 64, 256]),
-            window_bytes: dice.pick(&[4_000, 20_000, 262_144]),
+            window_bytes,
             unsettled: dice.pick(&[2, 16, 256]),
             unsettled_bytes: dice.pick(&[4_000, 40_000]),
             held_candidates: dice.pick(&[1, 4, 64]),

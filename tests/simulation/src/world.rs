@@ -22,6 +22,11 @@ use crate::workload::Deed;
 /// When every run begins: generations follow the clock, so it is one that a clock could show.
 const BEGUN: Millis = Millis(1_800_000_000_000);
 
+/// The time since a run began.
+pub(crate) fn elapsed(at: Millis) -> Duration {
+    at.since(BEGUN)
+}
+
 /// Everything that exists.
 pub(crate) struct World {
     pub(crate) now: Millis,
@@ -309,12 +314,7 @@ impl World {
                 .clients
                 .iter()
                 .zip(&self.slow)
-                .map(|(client, slow)| Who {
-                    user: client.user,
-                    id: client.id.clone(),
-                    simple: client.simple,
-                    slow: *slow,
-                })
+                .map(|(client, slow)| Who { user: client.user, id: client.id.clone(), slow: *slow })
                 .collect(),
             written: self.written,
             entries: self.entries,

@@ -1,1 +1,80 @@
-//! Planted bugs.
+//! The checker sees what it is there to see: each planted bug is found, and in how many of the seeds.
+//!
+//! `cargo test -p streamz-simulation --features planted-bugs --profile sim --test planted_bugs -- --nocapture`
+//! prints the table.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use streamz_hub::Bug as HubBug;
+use streamz_session::Bug as SessionBug;
+use streamz_simulation::{Bug, run_with};
+
+/// Seeds that are tried with each bug; as many of each profile.
+const SEEDS: u64 = 60;
+
+const BUGS: [Bug; 16] = [
+    Bug::Hub(HubBug::OutcomeBeforeDelivery),
+    Bug::Hub(HubBug::NoDedupeOnRecovery),
+    Bug::Hub(HubBug::SeqReuseOnRecovery),
+    Bug::Hub(HubBug::OlderGenerationWins),
+    Bug::Hub(HubBug::TwoWinners),
+    Bug::Hub(HubBug::EarlyDecision),
+    Bug::Hub(HubBug::PartialReplay),
+    Bug::Hub(HubBug::NoGrace),
+    Bug::Hub(HubBug::CandidatesNotHeld),
+    Bug::Hub(HubBug::WindowUnbounded),
+    Bug::Hub(HubBug::WrongConnection),
+    Bug::Hub(HubBug::StreamsOutliveParties),
+    Bug::Session(SessionBug::TakenIsConfirmed),
+    Bug::Session(SessionBug::QueueUnbounded),
+    Bug::Session(SessionBug::BacklogUnbounded),
+    Bug::Session(SessionBug::SilentGiveUp),
+];
+
+/// What one bug was found by.
+struct Found {
+    bug: Bug,
+    seeds: usize,
+    promises: BTreeMap<&'static str, usize>,
+    example: String,
+}
+
+fn look_for(bug: Bug) -> Found {
+    let mut found = Found { bug, seeds: 0, promises: BTreeMap::new(), example: String::new() };
+    for seed in 0..SEEDS {
+        if let Some(violation) = run_with(seed, bug).violations.first() {
+            found.seeds += 1;
+            *found.promises.entry(violation.promise).or_default() += 1;
+            if found.example.is_empty() {
+                found.example = format!("seed {seed}: {}", violation.sentence);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut all = Vec::new();
+        while let Some(bug) = BUGS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            all.push(look_for(*bug));
+        }
+        all
+    };
+    let table: Vec<Found> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("no run panics outside of its seed"))
+            .collect()
+    });
+    for Found { bug, seeds, promises, example } in &table {
+        println!("{:32} {seeds:3} of {SEEDS} {promises:?}\n    {example}", format!("{bug:?}"));
+    }
+    for Found { bug, seeds, .. } in &table {
+        assert!(*seeds > 0, "{bug:?} goes unnoticed");
+    }
+}

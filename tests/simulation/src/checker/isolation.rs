@@ -21,7 +21,8 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
         let mut leak = |sentence: String| found.push(Violation { promise: "P7", sentence, at: *at });
         match what {
             What::Attached { device, session, .. } => {
-                if sessions.insert(*session, *device).is_some_and(|other| other != *device) {
+                let before = sessions.insert(*session, *device);
+                if before.is_some_and(|other| other != *device) {
                     leak(format!("session {session} went from one device to another"));
                 }
             }

@@ -18,12 +18,19 @@ use crate::history::History;
 /// A promise that a history breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which of the design's promises (§5), as `P2` to `P7`.
+    /// Which of the design's promises (§5), as `P1` to `P7`; `panic` if a state machine did.
     pub promise: &'static str,
     /// What happened, in a sentence.
     pub sentence: String,
     /// When.
     pub(crate) at: Millis,
+}
+
+impl Violation {
+    /// When it happened, in seconds since the run began.
+    pub(crate) fn elapsed(&self) -> f64 {
+        crate::world::elapsed(self.at).as_secs_f64()
+    }
 }
 
 /// Checks all promises; the earliest violation comes first.

@@ -5,8 +5,8 @@
 //! * **at most once**: no `mid` comes twice out of the socket of one session. (Should a hub and a gateway be lost
 //!   together the server may repeat one; the client drops it, so it counts for nothing then.)
 //! * **in order**: the numbers of the `mid`s rise. The one documented exception: a candidate that came ahead of its
-//!   offer or answer was held, and may follow later numbers, but not before its description, and those of one
-//!   description in order;
+//!   offer or answer was held, and may follow later numbers, but not before its sender has sent its
+//!   description, and those of one description in order;
 //! * **held**: no candidate of a stream is heard before its sender has sent the description that it belongs to.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,8 +22,6 @@ use crate::history::{Act, DeviceNo, Entry, History, Said, What};
 struct Pair {
     highest: u64,
     seen: BTreeSet<u64>,
-    /// Descriptions, by stream and fragment.
-    described: BTreeSet<(StreamId, String)>,
     /// The last candidate of each description.
     candidates: BTreeMap<(StreamId, String), u64>,
 }
@@ -56,14 +54,15 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
                     _ => None,
                 };
                 let candidate = *kind == RelayKind::IceCandidate;
-                if let Some(what) = pair.hear(*mid, candidate, place.clone(), hub_lost && gateway_lost) {
+                let of_stream = place.is_some();
+                let described = place
+                    .as_ref()
+                    .is_some_and(|(stream, ufrag)| sent.contains(&(written.device, *stream, ufrag.clone())));
+                if let Some(what) = pair.hear(*mid, candidate, place, described, hub_lost && gateway_lost) {
                     let sentence = format!("{mid} {what} in session {session}");
                     found.push(Violation { promise: "P3", sentence, at: *at });
                 }
-                if candidate
-                    && let Some((stream, ufrag)) = place
-                    && !sent.contains(&(written.device, stream, ufrag))
-                {
+                if candidate && of_stream && !described {
                     let sentence = format!("candidate {mid} came before its description was sent");
                     found.push(Violation { promise: "P3", sentence, at: *at });
                 }
@@ -79,6 +78,7 @@ impl Pair {
         mid: Mid,
         candidate: bool,
         place: Option<(StreamId, String)>,
+        described: bool,
         may_repeat: bool,
     ) -> Option<&'static str> {
         if !self.seen.insert(mid.number) {
@@ -92,11 +92,8 @@ impl Pair {
         }
         if mid.number > self.highest {
             self.highest = mid.number;
-        } else if !candidate || !place.as_ref().is_some_and(|place| self.described.contains(place)) {
+        } else if !candidate || place.is_none() || !described {
             return Some("came after a later message and was not held for its description");
-        }
-        if let (Some(place), false) = (place, candidate) {
-            self.described.insert(place);
         }
         None
     }

@@ -14,6 +14,7 @@
 //!   session.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use streamz_protocol::{ErrorCode, MessageId, Mid, Millis, Reason, SessionId};
 
@@ -112,6 +113,13 @@ fn is_refusal(outcome: &Outcome) -> bool {
     )
 }
 
+/// Whether two outcomes say the same; that a gateway gives a message up may come before its hub's word who failed.
+fn same(one: &Outcome, other: &Outcome) -> bool {
+    let expired =
+        |outcome: &Outcome| matches!(outcome, Outcome::NotDelivered { reason: Reason::Expired, .. });
+    one == other || (expired(one) && expired(other))
+}
+
 /// The outcome, if there is one beside refusals at the door.
 fn one_outcome(case: &Case, report: &mut impl FnMut(Millis, String)) -> Option<(Millis, Outcome)> {
     let door = case.submitted.unwrap_or(super::timeline::NEVER);
@@ -119,7 +127,7 @@ fn one_outcome(case: &Case, report: &mut impl FnMut(Millis, String)) -> Option<(
     let mut last: Option<(Millis, Outcome)> = None;
     for (at, outcome) in &case.heard {
         match &last {
-            Some((_, known)) if known == outcome => continue,
+            Some((_, known)) if same(known, outcome) => continue,
             _ if is_refusal(outcome) && refusals > 0 => {
                 refusals -= 1;
                 continue;
@@ -150,7 +158,7 @@ fn in_time(
     for span in timeline.steady_in(session) {
         let mut by = span.from.max(due) + history.transit;
         if slow {
-            by = by.max(healed + std::time::Duration::from_secs(30));
+            by = by.max(healed + Duration::from_secs(30));
         }
         if by < span.to && heard > by && by < history.ended() {
             return report(by, format!("was taken at {} and has no outcome", history.clock(*took)));
@@ -225,7 +233,7 @@ fn connected(history: &History, timeline: &Timeline, user: usize, case: &Case) -
         .filter(|span| {
             history.devices[span.device].user == user
                 && span.device != case.device
-                && span.covers(taken, taken + history.transit)
+                && span.covers(taken - Duration::from_millis(1), taken + history.transit)
         })
         .map(|span| span.device)
         .collect();

@@ -3,7 +3,8 @@
 //!
 //! Of a history this demands, for each session,
 //! * **no gap**: `seq` rises, and every number that a device never hears was a relayed message's (whose sender was
-//!   told `expired`: promise 2 looks after that). Presence, streams and outcomes are never skipped;
+//!   told `expired`: promise 2 looks after that), or an outcome that its gateway had told it before, having waited
+//!   30 s in vain. Nothing else is ever skipped;
 //! * **no loss at the end**: once all is quiet a connected device has every frame but such messages;
 //! * **resumption**: who comes back in time with a session goes on with it, unless more was said meanwhile than the
 //!   window holds, the session was ended, or a hub was lost together with the only copy of the session;
@@ -12,10 +13,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use streamz_protocol::bus::{Class, Resume};
-use streamz_protocol::{Millis, SessionId};
+use streamz_protocol::{MessageId, Mid, Millis, SessionId};
 
 use super::Violation;
-use crate::history::{DeviceNo, Entry, History, Parted, What};
+use crate::history::{DeviceNo, Entry, History, Parted, Said, What};
 
 /// What is known of one session.
 #[derive(Default)]
@@ -26,6 +27,7 @@ struct Known {
     detached: Option<(Millis, Parted)>,
     attached: bool,
     gateway: Option<usize>,
+    pipe: Option<usize>,
     /// The hub may have said things that reached no gateway.
     unseen: bool,
     hub_lost: bool,
@@ -38,6 +40,9 @@ struct Known {
 struct Check<'a> {
     history: &'a History,
     known: BTreeMap<SessionId, Known>,
+    /// The name of each message, by its number.
+    ids: BTreeMap<Mid, MessageId>,
+    told: BTreeSet<(SessionId, MessageId)>,
     asked: BTreeMap<DeviceNo, Option<Resume>>,
     current: BTreeMap<DeviceNo, SessionId>,
     began: BTreeSet<SessionId>,
@@ -47,6 +52,8 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
     let mut check = Check {
         history,
         known: BTreeMap::new(),
+        ids: BTreeMap::new(),
+        told: BTreeSet::new(),
         asked: BTreeMap::new(),
         current: BTreeMap::new(),
         began: BTreeSet::new(),
@@ -57,31 +64,35 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
         }
     }
     for session in history.rested.connected.iter().flatten() {
-        if let Some(known) = check.known.get(session)
-            && let Some((seq, class)) = known.lost(known.numbered.keys().last().map_or(0, |last| last + 1))
-        {
-            let sentence = format!("frame {seq} ({class:?}) of session {session} never reached its device");
+        let last = check.known.get(session).and_then(|known| known.numbered.keys().last());
+        if let Some((seq, class)) = check.lost(*session, last.map_or(0, |last| last + 1)) {
+            let sentence = format!("frame {seq} ({class}) of session {session} never reached its device");
             found.push(Violation { promise: "P4", sentence, at: history.over });
         }
     }
 }
 
-impl Known {
+impl Check<'_> {
     /// A frame before `next` that must not be missing, if one is.
-    fn lost(&self, next: u64) -> Option<(u64, String)> {
-        for seq in self.last_seq + 1..next {
-            match self.numbered.get(&seq) {
+    fn lost(&self, session: SessionId, next: u64) -> Option<(u64, String)> {
+        let known = self.known.get(&session)?;
+        for seq in known.last_seq + 1..next {
+            match known.numbered.get(&seq) {
                 Some((Class::Message { .. }, _)) => {}
+                Some((Class::Outcome { number }, _)) if self.is_told(session, *number) => {}
                 Some((class, _)) => return Some((seq, format!("{class:?}"))),
-                None if self.unseen => {}
+                None if known.unseen => {}
                 None => return Some((seq, "never said".to_owned())),
             }
         }
         None
     }
-}
 
-impl Check<'_> {
+    fn is_told(&self, session: SessionId, number: u64) -> bool {
+        let id = self.ids.get(&Mid { session, number });
+        id.is_some_and(|id| self.told.contains(&(session, id.clone())))
+    }
+
     fn see(&mut self, entry: &Entry) -> Option<String> {
         match &entry.what {
             What::Numbered { session, seq, class, bytes, .. } => {
@@ -94,9 +105,17 @@ impl Check<'_> {
                     self.known.entry(before.session).or_default().copy_lost = true;
                 }
             }
-            What::Attached { device, session, gateway, .. } => {
+            What::Released { pipe, session } => {
+                let known = self.known.entry(*session).or_default();
+                if known.pipe == Some(*pipe) {
+                    known.unseen = true;
+                    known.copy_lost = true;
+                }
+            }
+            What::Attached { device, session, gateway, pipe } => {
                 let known = self.known.entry(*session).or_default();
                 known.gateway = Some(*gateway);
+                known.pipe = Some(*pipe);
                 known.attached = true;
                 self.current.insert(*device, *session);
             }
@@ -115,6 +134,14 @@ impl Check<'_> {
                 }
             }
             What::HubCrashed { user } => {
+                // Who was just asking for a session may have been given it by the hub that died.
+                for (device, asked) in &self.asked {
+                    if let Some(resume) = asked.filter(|_| self.history.devices[*device].user == *user) {
+                        let known = self.known.entry(resume.session).or_default();
+                        known.copy_lost = true;
+                        known.hub_lost = true;
+                    }
+                }
                 for (device, session) in &self.current {
                     if self.history.devices[*device].user == *user {
                         self.known.entry(*session).or_default().hub_lost = true;
@@ -129,13 +156,21 @@ impl Check<'_> {
             What::Welcomed { device, session, resumed, .. } => {
                 return self.welcome(entry.at, *device, *session, *resumed);
             }
+            What::Submitted { session, tag, number } => {
+                if let Some(id) = &self.history.written[*tag].id {
+                    self.ids.insert(Mid { session: *session, number: *number }, id.clone());
+                }
+            }
+            What::Heard { session, seq: None, said: Said::Outcome { id, .. }, .. } => {
+                self.told.insert((*session, id.clone()));
+            }
             What::Heard { device, session, seq: Some(seq), .. } => {
                 let known = self.known.entry(*session).or_default();
                 if *seq <= known.last_seq {
                     return Some(format!("frame {seq} of session {session} came to device {device} twice"));
                 }
-                let lost = known.lost(*seq);
-                known.last_seq = *seq;
+                let lost = self.lost(*session, *seq);
+                self.known.entry(*session).or_default().last_seq = *seq;
                 if let Some((missing, class)) = lost {
                     return Some(format!(
                         "device {device} heard frame {seq} of session {session} without frame {missing} ({class})"

@@ -13,7 +13,6 @@ pub(super) const NEVER: Millis = Millis(u64::MAX);
 #[derive(Clone, Debug)]
 pub(super) struct Span {
     pub(super) device: DeviceNo,
-    pub(super) session: SessionId,
     pub(super) from: Millis,
     pub(super) to: Millis,
     pub(super) how: Option<Parted>,
@@ -47,7 +46,7 @@ impl Timeline {
                 What::Welcomed { device, pipe, session, .. } if !troubled.contains(pipe) => {
                     steady.insert(*pipe, timeline.steady.len());
                     timeline.by_session.entry(*session).or_default().push(timeline.steady.len());
-                    timeline.steady.push(Span::open(*device, *session, *at));
+                    timeline.steady.push(Span::open(*device, *at));
                 }
                 What::Troubled { pipe } | What::Closed { pipe, .. } => {
                     troubled.insert(*pipe);
@@ -55,9 +54,9 @@ impl Timeline {
                         timeline.steady[span].to = *at;
                     }
                 }
-                What::Attached { device, pipe, session, .. } => {
+                What::Attached { device, pipe, .. } => {
                     attached.insert(*pipe, timeline.attached.len());
-                    timeline.attached.push(Span::open(*device, *session, *at));
+                    timeline.attached.push(Span::open(*device, *at));
                 }
                 What::Detached { pipe, how, .. } => {
                     if let Some(span) = attached.remove(pipe) {
@@ -91,8 +90,8 @@ impl Timeline {
 }
 
 impl Span {
-    fn open(device: DeviceNo, session: SessionId, from: Millis) -> Self {
-        Self { device, session, from, to: NEVER, how: None }
+    fn open(device: DeviceNo, from: Millis) -> Self {
+        Self { device, from, to: NEVER, how: None }
     }
 
     pub(super) fn covers(&self, from: Millis, to: Millis) -> bool {
