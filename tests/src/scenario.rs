@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::Topology;
+use crate::{Topology, binary};
 
 /// Nothing in a scenario takes this long unless it failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,6 +27,8 @@ macro_rules! scenarios {
 
 /// Runs a scenario on a runtime of its own.
 pub fn run<F: Future<Output = ()>>(topology: Topology, scenario: impl FnOnce(Topology) -> F) {
+    // Before the clock starts: it may have to be built.
+    binary();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         tokio::time::timeout(WHOLE, scenario(topology)).await.expect("the scenario did not end");
