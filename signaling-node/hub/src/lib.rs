@@ -14,10 +14,12 @@
 //! | `ice` | candidates that wait for their offer |
 //! | `presence` | who is shown online |
 //! | `recovery` | a new hub learns from the gateways what the old one knew |
+//! | `catch_up` | parties that missed a stream's progress are told |
 //! | `inspect` | how much a hub holds |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod attach;
+mod catch_up;
 mod effect;
 mod hub;
 mod ice;

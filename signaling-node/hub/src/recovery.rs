@@ -6,15 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use streamz_protocol::bus::{Class, Detach, Down, LiveStream, Message, OpenMessage, Over, Replica, Up};
+use streamz_protocol::bus::{Detach, Down, LiveStream, Message, OpenMessage, Over, Replica, Up};
 use streamz_protocol::objects::Device;
 use streamz_protocol::server::{Body, ServerMessage};
 use streamz_protocol::{CloseCode, ConnId, DeviceId, EndReason, GatewayId, Mid, Millis, Reason, SessionId};
 
+use crate::catch_up;
 use crate::effect::{Context, Effect, Out};
 use crate::hub::{Hub, Known, Live, Loading};
 use crate::member::{Entry, Member, Stage};
 use crate::planted::planted;
+use crate::relay::{Outcome, Sending};
 
 /// Inputs that may wait for the end of a recovery; those without an outcome are dropped beyond it, and new
 /// connections are asked to come back.
@@ -120,6 +122,7 @@ impl Hub {
                 replica.over.iter().copied().filter(|known| !over.contains(known)).collect::<Vec<_>>(),
             );
         }
+        let known: Vec<_> = chosen.iter().map(|(_, replica)| catch_up::Known::of(replica)).collect();
         let mut open = Vec::new();
         let mut views = Vec::new();
         for (conn, mut replica) in chosen {
@@ -132,6 +135,7 @@ impl Hub {
         self.correct_rows(cx.now, out);
         self.correct_views(&views, cx, out);
         self.end_lost_streams(&over, cx, out);
+        self.catch_up(&known, cx.now, out);
         for (session, messages) in open {
             self.restore_open(session, messages, &over, cx, out);
         }
@@ -328,8 +332,9 @@ impl Hub {
                 }
                 OpenMessage::Whole(message) => {
                     let origin = Mid { session, number: message.number };
-                    if over.iter().any(|over| over.origin == origin) {
-                        self.conclude_ended_start(at, *message, cx, out);
+                    let lives = self.streams.iter().any(|live| live.stream.origin == origin);
+                    if !lives && over.iter().any(|over| over.origin == origin) {
+                        self.conclude_ended_start(at, &message, cx, out);
                     } else {
                         self.submit(at, *message, true, cx, out);
                     }
@@ -339,9 +344,8 @@ impl Hub {
     }
 
     /// The stream that this message began is over before its caller learned of it.
-    fn conclude_ended_start(&mut self, at: usize, message: Message, cx: &mut Context<'_>, out: &mut Out) {
-        let Some(id) = message.id else { return };
-        let body = Body::not_delivered(&id, Reason::Expired, Vec::new());
-        self.tell(at, Class::Outcome { number: message.number }, body, cx.now, out);
+    fn conclude_ended_start(&mut self, at: usize, message: &Message, cx: &mut Context<'_>, out: &mut Out) {
+        let sending = Sending::of(&self.members[at], message, true);
+        self.answer(&sending, Outcome::NotDelivered(Reason::Expired, Vec::new()), cx.now, out);
     }
 }

@@ -35,6 +35,19 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
+    pub(crate) fn of(sender: &Member, message: &Message, resubmitted: bool) -> Self {
+        Self {
+            session: sender.session,
+            device: sender.device.clone(),
+            number: message.number,
+            id: message.id.clone(),
+            digest: message.digest,
+            to: message.to.clone(),
+            accepted_at: message.accepted_at,
+            resubmitted,
+        }
+    }
+
     pub(crate) fn mid(&self) -> Mid {
         Mid { session: self.session, number: self.number }
     }
@@ -106,17 +119,7 @@ impl Hub {
         cx: &mut Context<'_>,
         out: &mut Out,
     ) {
-        let member = &self.members[at];
-        let sending = Sending {
-            session: member.session,
-            device: member.device.clone(),
-            number: message.number,
-            id: message.id,
-            digest: message.digest,
-            to: message.to,
-            accepted_at: message.accepted_at,
-            resubmitted,
-        };
+        let sending = Sending::of(&self.members[at], &message, resubmitted);
         if resubmitted && sending.accepted_at + self.limits.hub_delivery() <= cx.now {
             return self.answer(&sending, Outcome::NotDelivered(Reason::Expired, Vec::new()), cx.now, out);
         }

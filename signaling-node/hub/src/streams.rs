@@ -122,21 +122,22 @@ impl Hub {
         self.streams.push(Live { stream: stream.clone(), held: Vec::new() });
         self.copy_stream(stream.id, out);
         self.announce_ringing(sending, &stream, cx.now, out);
-        let ring = Body::with(
-            &ServerMessage::StreamStart {
-                stream_id: stream.id,
-                from_device_id: stream.initiator.clone(),
-                stream_type,
-                source_device_id: stream.source.clone(),
-            },
-            None,
-            Some(sending.mid()),
-        );
+        let ring = Self::ring_body(&stream);
         for target in &targets {
             self.tell_device(target, &ring, cx.now, out);
         }
         self.record(&stream, None, out);
         Outcome::Delivered
+    }
+
+    pub(crate) fn ring_body(stream: &LiveStream) -> Body {
+        let ring = ServerMessage::StreamStart {
+            stream_id: stream.id,
+            from_device_id: stream.initiator.clone(),
+            stream_type: stream.stream_type,
+            source_device_id: stream.source.clone(),
+        };
+        Body::with(&ring, None, Some(stream.origin))
     }
 
     fn announce_ringing(&mut self, sending: &Sending, stream: &LiveStream, now: Millis, out: &mut Out) {
@@ -403,7 +404,7 @@ impl Hub {
         }
     }
 
-    fn forget_stream(&self, device: &DeviceId, stream: &LiveStream, ended: bool, out: &mut Out) {
+    pub(crate) fn forget_stream(&self, device: &DeviceId, stream: &LiveStream, ended: bool, out: &mut Out) {
         if let Some(conn) = self.member_by_device(device).and_then(|at| self.members[at].conn) {
             out.item(conn, Item::StreamOver(Over { id: stream.id, origin: stream.origin, ended }));
         }

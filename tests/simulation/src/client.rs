@@ -135,7 +135,10 @@ impl Client {
                 }
             }
             ServerMessage::StreamAccept { stream_id, from_device_id } => {
-                self.streams.insert(stream_id, Role { part: Part::Active, peer: Some(from_device_id) });
+                // It may have given up already, and its word be on its way.
+                let known = self.streams.get(&stream_id).map(|role| role.part);
+                let part = known.filter(|part| *part == Part::Unsure).unwrap_or(Part::Active);
+                self.streams.insert(stream_id, Role { part, peer: Some(from_device_id) });
                 return Some(Follow::Connected(stream_id));
             }
             ServerMessage::StreamEnd { stream_id, .. } => {

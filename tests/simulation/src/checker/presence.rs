@@ -7,7 +7,7 @@
 //!   and its last one was closed cleanly or ended, or has been gone for 10 s;
 //! * **agreement**: 5 s after a device came (or was gone for good: after a clean close, after 10 s without it),
 //!   every device on a connection that holds shows it so, unless its hub was in trouble, and then 5 s after that
-//!   (or 15 s for a lost device: the hub that follows gives it its 10 s again);
+//!   (or 15 s for one that went: the hub that follows may not know how, and gives it 10 s to come back);
 //! * **truth at rest**: in the end every connected device shows exactly the connected devices, and so does the
 //!   store.
 
@@ -136,12 +136,14 @@ fn agreement(history: &History, found: &mut Vec<Violation>) {
             continue;
         }
         let user = history.devices[change.device].user;
+        // A hub that follows another may not know how a device went, and gives it its grace.
+        let again = if change.online { Duration::ZERO } else { history.limits.offline_grace };
         let mut at = change.since + change.grace + CONVERGES + history.transit;
         while let Some(end) = timeline
             .disturbed
             .iter()
             .filter(|(whose, from, to)| *whose == user && *from <= at && change.since <= *to)
-            .map(|(_, _, to)| *to + change.grace + CONVERGES + history.transit)
+            .map(|(_, _, to)| *to + again + CONVERGES + history.transit)
             .filter(|end| *end > at)
             .max()
         {
