@@ -54,6 +54,7 @@ impl Connections {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let inbox = Arc::new(Inbox::new(inbox_bytes));
         self.inboxes.write().insert(number, inbox.clone());
+        metrics::gauge!("streamz_connections").increment(1);
         self.users.lock().entry(user).or_default().push(number);
         let conn = ConnId { gateway: self.gateway, number };
         Registration { connections: self.clone(), user, conn, inbox, told_hub: false }
@@ -92,6 +93,7 @@ impl Connections {
 
     fn forget(&self, user: UserId, number: u64) {
         self.inboxes.write().remove(&number);
+        metrics::gauge!("streamz_connections").decrement(1);
         self.strike_off(user, number);
     }
 

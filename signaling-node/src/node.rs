@@ -59,26 +59,41 @@ pub struct NodeStats {
 }
 
 /// Numbers that go up and down.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Gauges {
     pub(crate) awake: Gauge,
     pub(crate) asleep: Gauge,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Gauge(AtomicI64);
+impl Default for Gauges {
+    fn default() -> Self {
+        Self { awake: Gauge::new("awake"), asleep: Gauge::new("asleep") }
+    }
+}
+
+/// Hubs in one state.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    state: &'static str,
+    value: AtomicI64,
+}
 
 impl Gauge {
+    fn new(state: &'static str) -> Self {
+        Self { state, value: AtomicI64::new(0) }
+    }
+
     pub(crate) fn add(&self, by: i64) {
-        self.0.fetch_add(by, Ordering::Relaxed);
+        let value = self.value.fetch_add(by, Ordering::Relaxed) + by;
+        metrics::gauge!("streamz_hubs", "state" => self.state).set(value as f64);
     }
 
     pub(crate) fn sub(&self, by: i64) {
-        self.0.fetch_sub(by, Ordering::Relaxed);
+        self.add(-by);
     }
 
     fn get(&self) -> u64 {
-        u64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(0)
+        u64::try_from(self.value.load(Ordering::Relaxed)).unwrap_or(0)
     }
 }
 

@@ -57,9 +57,10 @@ pub const MESSAGE_ID_MAX_BYTES: usize = 128;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceId(Arc<str>);
 
-/// A device id that is empty, longer than [`DEVICE_ID_MAX_CHARS`] or has control characters.
+/// A device id that is empty, longer than [`DEVICE_ID_MAX_CHARS`], has control characters, or is `.` or `..`, which
+/// no path can hold (RFC 3986 §6.2.2.3: even percent-encoded, they are removed before the request is made).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("device_id must have 1 to 255 characters and no control characters")]
+#[error("device_id must have 1 to 255 characters, no control characters, and not be . or ..")]
 pub struct InvalidDeviceId;
 
 impl DeviceId {
@@ -69,7 +70,8 @@ impl DeviceId {
     /// [`InvalidDeviceId`] if `text` breaks one of them.
     pub fn new(text: &str) -> Result<Self, InvalidDeviceId> {
         let chars = text.chars().take(DEVICE_ID_MAX_CHARS + 1).count();
-        if chars == 0 || chars > DEVICE_ID_MAX_CHARS || text.chars().any(char::is_control) {
+        let unfit = text.chars().any(char::is_control) || matches!(text, "." | "..");
+        if chars == 0 || chars > DEVICE_ID_MAX_CHARS || unfit {
             return Err(InvalidDeviceId);
         }
         Ok(Self(text.into()))
@@ -235,6 +237,9 @@ mod tests {
         assert!(DeviceId::new(&"é".repeat(255)).is_ok());
         assert!(DeviceId::new(&"é".repeat(256)).is_err());
         assert!(DeviceId::new("a\u{0}b").is_err());
+        assert!(DeviceId::new(".").is_err());
+        assert!(DeviceId::new("..").is_err());
+        assert!(DeviceId::new("...").is_ok());
         assert!(DeviceId::new("Wohnzimmer TV / 2").is_ok());
     }
 
