@@ -94,7 +94,7 @@ impl Hub {
     }
 
     /// A device of the list, of which no session is known.
-    fn learn(&mut self, device: Device, now: Millis, out: &mut Out) {
+    pub(crate) fn learn(&mut self, device: Device, now: Millis, out: &mut Out) {
         if self.recovery.is_some() {
             // Who is there shows in the end.
             return self.devices.push(Known { device, offline_at: None });

@@ -122,19 +122,17 @@ impl Hub {
     /// The account's list was changed by HTTP: the others see the device as it is now.
     pub(crate) fn device_put(&mut self, device: Device, now: Millis, out: &mut Out) {
         self.removed.retain(|removed| *removed != device.device_id);
-        let shown = match self.known_mut(&device.device_id) {
+        let id = device.device_id.clone();
+        match self.known_mut(&id) {
             Some(known) => {
                 known.device.device_name = device.device_name;
                 known.device.device_type = device.device_type;
-                known.device.clone()
             }
-            None => {
-                let device = Device { is_online: false, ..device };
-                self.devices.push(Known { device: device.clone(), offline_at: None });
-                device
-            }
+            None => self.learn(device, now, out),
+        }
+        let Some(shown) = self.known(&id).map(|known| known.device.clone()) else {
+            return;
         };
-        let id = shown.device_id.clone();
         let body = Body::of(&ServerMessage::DeviceUpdated(Box::new(shown)));
         self.tell_others(&id, &Class::State, &body, now, out);
     }

@@ -69,7 +69,7 @@ impl World {
             Some(Follow::TokenLapses) => {
                 let answers = self.dice.chance(85) || self.healed;
                 if answers {
-                    let token = if self.dice.chance(10) { "bad" } else { "good" };
+                    let token = if self.dice.chance(10) && !self.healed { "bad" } else { "good" };
                     self.put_on_pipe(pipe, FromDevice::Text { text: client_encode::auth(token), tag: None });
                 }
             }
