@@ -243,7 +243,9 @@ impl Session {
             .into_iter()
             .map(|known| OpenEntry { known, message: None, inherited: true, hand_overs: 0 })
             .collect();
-        let view = attached.devices.into_iter().filter(|device| device.is_online);
+        let online = attached.devices.into_iter().filter(|device| device.is_online);
+        let mut view: Vec<DeviceId> = online.map(|device| device.device_id).collect();
+        view.extend(attached.missed.into_iter().filter(|missed| !view.contains(missed)).collect::<Vec<_>>());
         self.copy = Some(Box::new(Copy {
             session: attached.session,
             generation: attached.generation,
@@ -259,7 +261,7 @@ impl Session {
             open_bytes: 0,
             settled: attached.settled.into(),
             heard: attached.heard,
-            view: view.map(|device| device.device_id).collect(),
+            view,
             live: attached.live,
             over: VecDeque::new(),
         }));

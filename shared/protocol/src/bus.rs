@@ -244,6 +244,8 @@ pub struct Attached {
     pub device: Device,
     /// All of the user's devices.
     pub devices: Vec<Device>,
+    /// Devices that are shown online to this session and are not in the list yet.
+    pub missed: Vec<DeviceId>,
     /// The user's live streams.
     pub streams: Vec<Stream>,
     /// Everything up to here is confirmed.

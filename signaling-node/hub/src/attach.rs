@@ -246,6 +246,7 @@ impl Hub {
             resumed,
             device,
             devices: self.devices.iter().map(|known| known.device.clone()).collect(),
+            missed: self.missed.iter().map(|(device, _)| device.clone()).collect(),
             streams: self.streams.iter().map(|live| self.describe(&live.stream)).collect(),
             acked: member.acked,
             last_seq: member.next_seq - 1,

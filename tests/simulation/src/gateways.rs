@@ -219,8 +219,8 @@ impl World {
                     if let (Some(tag), Up::Message(_, message)) = (self.reading, &up)
                         && let Some(session) = self.pipes[pipe].session.as_ref().and_then(Session::id)
                     {
-                        let number = message.number;
-                        self.saw(What::Submitted { session, tag, number });
+                        let (number, accepted_at) = (message.number, message.accepted_at);
+                        self.saw(What::Submitted { session, tag, number, accepted_at });
                     }
                     self.send_up(pipe, up);
                 }

@@ -85,6 +85,7 @@ pub(crate) enum What {
         session: SessionId,
         tag: usize,
         number: u64,
+        accepted_at: Millis,
     },
     /// A session began or went on.
     Attached {

@@ -49,6 +49,7 @@ pub(crate) fn attached() -> Attached {
         resumed: false,
         device: device("laptop", true),
         devices: vec![device("laptop", true), device("tv", true), device("phone", false)],
+        missed: Vec::new(),
         streams: Vec::new(),
         acked: 0,
         last_seq: 0,

@@ -5,8 +5,9 @@
 //! Of a history this demands, for each session and each `id` that it used for one content,
 //! * **one outcome**: what the device hears under that `id` is the same each time. A message that was refused at
 //!   the door (`backlog`, `rate_limited`) was not taken: the same `id` may be tried again and is then a new message;
-//! * **in time**: 30 s after a gateway took it first, the device has heard the outcome, or hears it as soon as it
-//!   is welcome again with that session on a connection that holds;
+//! * **in time**: 30 s after a gateway took it, the device has heard the outcome, or hears it as soon as it is
+//!   welcome again with that session on a connection that holds. (What a gateway took and could not hand to the hub
+//!   before its device was back at another gateway is taken there anew: the hub has not heard of it before.)
 //! * **delivered is true**: before the outcome came, the addressee's device had heard the message from this
 //!   session (of a simple client: the system had taken it from the gateway). Of a message to all: so had every
 //!   device that was connected when it was taken;
@@ -29,6 +30,7 @@ struct Case {
     tags: BTreeSet<usize>,
     took: Vec<Millis>,
     submitted: Option<Millis>,
+    accepted: Option<Millis>,
     heard: Vec<(Millis, Outcome)>,
 }
 
@@ -80,11 +82,12 @@ fn gather(history: &History) -> (BTreeMap<(SessionId, MessageId), Case>, Arrival
                     case.took.push(*at);
                 }
             }
-            What::Submitted { session, tag, number } => {
+            What::Submitted { session, tag, number, accepted_at } => {
                 numbers.insert(Mid { session: *session, number: *number }, *tag);
                 if let Some(id) = &history.written[*tag].id {
                     let case = cases.entry((*session, id.clone())).or_default();
                     case.submitted.get_or_insert(*at);
+                    case.accepted = case.accepted.max(Some(*accepted_at));
                 }
             }
             What::Heard { device, session, said: Said::Outcome { id, outcome }, .. } => {
@@ -151,7 +154,7 @@ fn in_time(
     report: &mut impl FnMut(Millis, String),
 ) {
     // What was refused at the door was not taken; its refusal may have been lost with its connection.
-    let Some(took) = case.submitted.as_ref().or(case.took.last()) else { return };
+    let Some(took) = case.accepted.as_ref().or(case.took.last()) else { return };
     let heard = case.heard.first().map_or(super::timeline::NEVER, |(at, _)| *at);
     let due = *took + history.limits.delivery;
     let slow = history.devices[case.device].slow;
@@ -227,13 +230,14 @@ fn truth(
 /// The other devices that were connected for certain when a message to all was taken.
 fn connected(history: &History, timeline: &Timeline, user: usize, case: &Case) -> Vec<DeviceNo> {
     let taken = case.submitted.or(case.took.first().copied()).unwrap_or_default();
+    let until = timeline.calm_after(user, taken, taken + history.transit, history.transit);
     let mut all: Vec<DeviceNo> = timeline
         .attached
         .iter()
         .filter(|span| {
             history.devices[span.device].user == user
                 && span.device != case.device
-                && span.covers(taken - Duration::from_millis(1), taken + history.transit)
+                && span.covers(taken - Duration::from_millis(1), until)
         })
         .map(|span| span.device)
         .collect();

@@ -138,17 +138,9 @@ fn agreement(history: &History, found: &mut Vec<Violation>) {
         let user = history.devices[change.device].user;
         // A hub that follows another may not know how a device went, and gives it its grace.
         let again = if change.online { Duration::ZERO } else { history.limits.offline_grace };
-        let mut at = change.since + change.grace + CONVERGES + history.transit;
-        while let Some(end) = timeline
-            .disturbed
-            .iter()
-            .filter(|(whose, from, to)| *whose == user && *from <= at && change.since <= *to)
-            .map(|(_, _, to)| *to + again + CONVERGES + history.transit)
-            .filter(|end| *end > at)
-            .max()
-        {
-            at = end;
-        }
+        let wait = again + CONVERGES + history.transit;
+        let at = change.since + change.grace + CONVERGES + history.transit;
+        let at = timeline.calm_after(user, change.since, at, wait);
         // A device that is on its way back at that moment is between two states.
         if at + history.transit < change.until && at < history.over {
             due.push((at, change));

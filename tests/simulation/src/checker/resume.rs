@@ -156,7 +156,7 @@ impl Check<'_> {
             What::Welcomed { device, session, resumed, .. } => {
                 return self.welcome(entry.at, *device, *session, *resumed);
             }
-            What::Submitted { session, tag, number } => {
+            What::Submitted { session, tag, number, .. } => {
                 if let Some(id) = &self.history.written[*tag].id {
                     self.ids.insert(Mid { session: *session, number: *number }, id.clone());
                 }

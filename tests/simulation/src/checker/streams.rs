@@ -57,12 +57,12 @@ struct Ring {
     since: Millis,
     to: Vec<DeviceId>,
     heard: BTreeSet<DeviceNo>,
-    over: Millis,
 }
 
 fn every_ring_rings(history: &History, found: &mut Vec<Violation>) {
     let mut rings: BTreeMap<StreamId, Ring> = BTreeMap::new();
     let mut early: BTreeMap<StreamId, BTreeSet<DeviceNo>> = BTreeMap::new();
+    let mut over: BTreeMap<StreamId, Millis> = BTreeMap::new();
     for Entry { at, what } in &history.entries {
         match what {
             What::Heard { device, said: Said::Ringing { stream, to }, .. } => {
@@ -71,7 +71,6 @@ fn every_ring_rings(history: &History, found: &mut Vec<Violation>) {
                     since: *at,
                     to: to.clone(),
                     heard: BTreeSet::new(),
-                    over: super::timeline::NEVER,
                 });
             }
             What::Heard { device, said: Said::Start { stream, .. } | Said::End { stream, .. }, .. } => {
@@ -83,14 +82,10 @@ fn every_ring_rings(history: &History, found: &mut Vec<Violation>) {
                 }
             }
             What::Heard { said: Said::Accept { stream, .. }, .. } => {
-                if let Some(ring) = rings.get_mut(stream) {
-                    ring.over = ring.over.min(*at);
-                }
+                over.entry(*stream).or_insert(*at);
             }
             What::Recorded { record, .. } if record.ended_at.is_some() => {
-                if let Some(ring) = rings.get_mut(&record.id) {
-                    ring.over = ring.over.min(*at);
-                }
+                over.entry(record.id).or_insert(*at);
             }
             _ => {}
         }
@@ -98,20 +93,9 @@ fn every_ring_rings(history: &History, found: &mut Vec<Violation>) {
     let timeline = Timeline::of(history);
     for (stream, mut ring) in rings {
         ring.heard = early.remove(&stream).unwrap_or_default();
-        let mut by = ring.since + history.transit;
-        while let Some(end) = timeline
-            .disturbed
-            .iter()
-            .filter(|(user, from, to)| {
-                *user == ring.user && *from <= by && ring.since - history.transit <= *to
-            })
-            .map(|(_, _, to)| *to + history.transit)
-            .filter(|end| *end > by)
-            .max()
-        {
-            by = end;
-        }
-        if by >= ring.over || by >= history.over {
+        let (since, by) = (ring.since - history.transit, ring.since + history.transit);
+        let by = timeline.calm_after(ring.user, since, by, history.transit);
+        if over.get(&stream).is_some_and(|over| *over <= by) || by >= history.over {
             continue;
         }
         for to in &ring.to {

@@ -1,6 +1,7 @@
 //! Who was connected when, and when a device could be relied on to hear what it was sent.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use streamz_protocol::{Millis, SessionId};
 
@@ -81,6 +82,23 @@ impl Timeline {
         }
         timeline.disturbed.extend(down.into_iter().map(|(user, since)| (user, since, NEVER)));
         timeline
+    }
+
+    /// A moment at which what began at `since` should be over: `at`, or `wait` after the end of the last trouble that
+    /// came in between.
+    pub(super) fn calm_after(&self, user: usize, since: Millis, at: Millis, wait: Duration) -> Millis {
+        let mut at = at;
+        while let Some(later) = self
+            .disturbed
+            .iter()
+            .filter(|(whose, from, to)| *whose == user && *from <= at && since <= *to)
+            .map(|(_, _, to)| *to + wait)
+            .filter(|later| *later > at)
+            .max()
+        {
+            at = later;
+        }
+        at
     }
 
     /// The times in which a session's device was welcome on a connection that held.
