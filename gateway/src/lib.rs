@@ -12,6 +12,7 @@ pub mod revoked;
 pub mod serve;
 mod socket;
 pub mod state;
+mod upgrade;
 mod wire;
 pub mod ws;
 

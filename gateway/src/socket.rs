@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::WebSocket;
 use governor::clock::MonotonicClock;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
@@ -14,10 +13,12 @@ use streamz_protocol::bus::{Down, Up};
 use streamz_protocol::objects::IceServer;
 use streamz_protocol::{CloseCode, Limits, Millis, UserId};
 use streamz_session::{Context, Effect, Facts, Input, Phase, Session, TokenFacts};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::{Connections, Registration};
 use crate::inbox::{Received, ToSession};
+use crate::upgrade::Upgrading;
 use crate::wire::{Event, Out, Wire};
 
 /// How long a hub may take to answer a new connection.
@@ -49,7 +50,8 @@ pub struct Sockets {
     pub stopping: CancellationToken,
 }
 
-/// A connection between its request and its WebSocket, or without one.
+/// A connection, before, during and after its WebSocket. Always boxed: whole, it would stand several times in the
+/// futures that pass it on.
 pub(crate) struct Connection {
     sockets: Arc<Sockets>,
     session: Session,
@@ -57,6 +59,7 @@ pub(crate) struct Connection {
     limiter: RateLimiter<NotKeyed, InMemoryState, MonotonicClock>,
     /// What waits for the socket while it is not there yet.
     early: VecDeque<Out>,
+    wire: Option<Wire>,
     ended: bool,
 }
 
@@ -69,19 +72,20 @@ impl Connection {
         sockets: Arc<Sockets>,
         registration: Registration,
         facts: Facts,
-    ) -> Result<Self, CloseCode> {
+    ) -> Result<Box<Self>, CloseCode> {
         let limiter = RateLimiter::direct_with_clock(sockets.rate, MonotonicClock);
         let (session, effects) = Session::open(facts, sockets.clock.now());
+        let early = VecDeque::new();
         let mut connection =
-            Self { sockets, session, registration, limiter, early: VecDeque::new(), ended: false };
-        connection.carry_out(effects, &mut None);
+            Box::new(Self { sockets, session, registration, limiter, early, wire: None, ended: false });
+        connection.carry_out(effects);
         let deadline = tokio::time::sleep(ATTACH_WITHIN);
         tokio::pin!(deadline);
         while connection.session.phase() == Phase::Attaching {
             let inbox = connection.registration.inbox.clone();
             tokio::select! {
-                received = inbox.receive() => connection.received(received, &mut None),
-                () = &mut deadline => connection.feed(Input::Close(CloseCode::Unavailable), &mut None),
+                received = inbox.receive() => connection.received(received),
+                () = &mut deadline => connection.feed(Input::Close(CloseCode::Unavailable)),
             }
         }
         if connection.session.phase() != Phase::Over {
@@ -95,8 +99,36 @@ impl Connection {
     }
 
     /// Runs the session on its socket, and goes on without one until the hub lets go of it.
-    pub(crate) async fn run(mut self, socket: WebSocket) {
-        let mut wire = Some(Wire::new(socket, std::mem::take(&mut self.early)));
+    pub(crate) async fn run(mut self: Box<Self>, upgrading: Upgrading, config: WebSocketConfig) {
+        // Boxed: what a beginning needs, an idle connection should not keep.
+        if Box::pin(self.begin(upgrading, config)).await {
+            self.serve().await;
+        }
+    }
+
+    /// Says what is to be said already, the `welcome`, and takes the socket. `false` if there is none.
+    async fn begin(&mut self, upgrading: Upgrading, config: WebSocketConfig) -> bool {
+        let Some(mut raw) = upgrading.finish().await else { return false };
+        let (mut texts, mut bytes, mut seq) = (Vec::new(), 0, None);
+        while let Some(Out::Frame(_)) = self.early.front() {
+            if let Some(Out::Frame(outgoing)) = self.early.pop_front() {
+                bytes += outgoing.weight();
+                seq = outgoing.seq.or(seq);
+                texts.push(outgoing.render());
+            }
+        }
+        // A new socket takes it at once.
+        let greeted = tokio::time::timeout(CLOSE_WITHIN, raw.greet(texts)).await;
+        if !matches!(greeted, Ok(Ok(()))) {
+            self.feed(Input::SocketGone { clean: false });
+            return true;
+        }
+        self.wire = Some(Wire::new(raw.web_socket(config).await, std::mem::take(&mut self.early)));
+        self.feed(Input::Written { bytes, seq });
+        true
+    }
+
+    async fn serve(&mut self) {
         let inbox = self.registration.inbox.clone();
         let stopping = self.sockets.stopping.clone();
         let clock = self.sockets.clock;
@@ -106,16 +138,16 @@ impl Connection {
         // The session has left the socket, which still has to say so.
         let mut close_by: Option<Millis> = None;
         loop {
-            if wire.is_some() && close_by.is_none() && self.session.phase() != Phase::Live {
+            if self.wire.is_some() && close_by.is_none() && self.session.phase() != Phase::Live {
                 close_by = Some(clock.now() + CLOSE_WITHIN);
             }
-            if wire.as_ref().is_some_and(|wire| close_by.is_some() && wire.is_mute()) {
-                wire = None;
+            if self.wire.as_ref().is_some_and(|wire| close_by.is_some() && wire.is_mute()) {
+                self.wire = None;
             }
-            if wire.is_none() && (self.ended || stopping.is_cancelled()) {
+            if self.wire.is_none() && (self.ended || stopping.is_cancelled()) {
                 return;
             }
-            let closing = close_by.filter(|_| wire.is_some());
+            let closing = close_by.filter(|_| self.wire.is_some());
             let due = closing.into_iter().chain(self.session.next_deadline()).min();
             if let Some(due) = due
                 && armed != Some(due)
@@ -124,98 +156,98 @@ impl Connection {
             }
             armed = due;
             tokio::select! {
-                received = inbox.receive(), if !self.ended => self.received(received, &mut wire),
-                event = next_event(&mut wire), if wire.is_some() => match event {
-                    Event::Gone { .. } if close_by.is_some() => wire = None,
+                received = inbox.receive(), if !self.ended => self.received(received),
+                event = next_event(&mut self.wire), if self.wire.is_some() => match event {
+                    Event::Gone { .. } if close_by.is_some() => self.wire = None,
                     _ if close_by.is_some() => {}
-                    event => self.event(event, &mut wire),
+                    event => self.event(event),
                 },
                 () = &mut timer, if armed.is_some() => {
                     armed = None;
                     if close_by.is_some_and(|by| by <= clock.now()) {
-                        wire = None;
+                        self.wire = None;
                     }
-                    self.feed(Input::Tick, &mut wire);
+                    self.feed(Input::Tick);
                 }
-                () = stopping.cancelled(), if wire.is_none() => return,
+                () = stopping.cancelled(), if self.wire.is_none() => return,
             }
         }
     }
 
-    fn event(&mut self, event: Event, wire: &mut Option<Wire>) {
+    fn event(&mut self, event: Event) {
         match event {
-            Event::Text(text) => self.feed(Input::Text(text.as_str()), wire),
-            Event::Written { bytes, seq } => self.feed(Input::Written { bytes, seq }, wire),
-            Event::Alive => self.feed(Input::Alive, wire),
-            Event::Violation(what) => self.feed(Input::Violation(what), wire),
+            Event::Text(text) => self.feed(Input::Text(text.as_str())),
+            Event::Written { bytes, seq } => self.feed(Input::Written { bytes, seq }),
+            Event::Alive => self.feed(Input::Alive),
+            Event::Violation(what) => self.feed(Input::Violation(what)),
             Event::Gone { clean } => {
-                *wire = None;
-                self.feed(Input::SocketGone { clean }, wire);
+                self.wire = None;
+                self.feed(Input::SocketGone { clean });
             }
         }
     }
 
-    fn received(&mut self, received: Received, wire: &mut Option<Wire>) {
+    fn received(&mut self, received: Received) {
         match received {
             Received::Items(items) => {
                 for item in items {
                     match item {
-                        ToSession::Down(down) => self.feed(Input::Down(down), wire),
-                        ToSession::Roll { epoch } => self.feed(Input::Roll { epoch }, wire),
-                        ToSession::Drain { after_ms } => self.feed(Input::Drain { after_ms }, wire),
-                        ToSession::Close(code) => self.feed(Input::Close(code), wire),
+                        ToSession::Down(down) => self.feed(Input::Down(down)),
+                        ToSession::Roll { epoch } => self.feed(Input::Roll { epoch }),
+                        ToSession::Drain { after_ms } => self.feed(Input::Drain { after_ms }),
+                        ToSession::Close(code) => self.feed(Input::Close(code)),
                     }
                 }
             }
             Received::Overflowed => {
                 // Frames are missing in the copy: it is of no use to anybody. The hub has them.
-                self.feed(Input::Overflowed, wire);
+                self.feed(Input::Overflowed);
             }
         }
     }
 
-    fn feed(&mut self, input: Input<'_>, wire: &mut Option<Wire>) {
+    fn feed(&mut self, input: Input<'_>) {
         let limiter = &self.limiter;
         let mut permit = || limiter.check().is_ok();
         let mut context = Context { now: self.sockets.clock.now(), permit: &mut permit };
         let effects = self.session.handle(input, &mut context);
-        self.carry_out(effects, wire);
+        self.carry_out(effects);
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>, wire: &mut Option<Wire>) {
+    fn carry_out(&mut self, effects: Vec<Effect>) {
         if effects.contains(&Effect::End) {
             self.registration.leave();
         }
         for effect in effects {
             match effect {
-                Effect::Send(outgoing) => self.put(Out::Frame(outgoing), wire),
-                Effect::Ping => self.put(Out::Ping, wire),
+                Effect::Send(outgoing) => self.put(Out::Frame(outgoing)),
+                Effect::Ping => self.put(Out::Ping),
                 Effect::Close(code) => {
                     metrics::counter!("streamz_closes_total", "code" => code.as_str()).increment(1);
-                    self.put(Out::Close(code), wire);
+                    self.put(Out::Close(code));
                 }
-                Effect::Up(up) => self.up(up, wire),
+                Effect::Up(up) => self.up(up),
                 Effect::CheckToken(token) => {
                     let facts = self.sockets.authority.check(&token);
-                    self.feed(Input::TokenChecked(facts), wire);
+                    self.feed(Input::TokenChecked(facts));
                 }
                 Effect::RenewIce => {
                     let (servers, renew_at) = self.sockets.authority.ice_servers(self.registration.user);
-                    self.feed(Input::IceServers { servers, renew_at }, wire);
+                    self.feed(Input::IceServers { servers, renew_at });
                 }
                 Effect::End => self.ended = true,
             }
         }
     }
 
-    fn put(&mut self, out: Out, wire: &mut Option<Wire>) {
-        match wire {
+    fn put(&mut self, out: Out) {
+        match &mut self.wire {
             Some(wire) => wire.push(out),
             None => self.early.push_back(out),
         }
     }
 
-    fn up(&mut self, up: Up, wire: &mut Option<Wire>) {
+    fn up(&mut self, up: Up) {
         let number = match &up {
             Up::Message(_, message) => Some(message.number),
             _ => None,
@@ -224,11 +256,11 @@ impl Connection {
         match self.registration.tell_hub(up) {
             Ok(()) => {}
             Err(Refused::Full | Refused::NoReceiver) if attaching => {
-                self.feed(Input::Down(Down::Refused(CloseCode::Unavailable)), wire);
+                self.feed(Input::Down(Down::Refused(CloseCode::Unavailable)));
             }
             Err(Refused::Full | Refused::NoReceiver) => {
                 if let Some(number) = number {
-                    self.feed(Input::HubFull { number }, wire);
+                    self.feed(Input::HubFull { number });
                 }
             }
         }

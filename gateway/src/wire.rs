@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::{Sink, Stream};
 use streamz_protocol::CloseCode;
 use streamz_session::Outgoing;
-use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+
+use crate::upgrade::WebSocket;
 
 /// Bytes that are handed to the socket before it is asked to take them.
 const BURST: usize = 32 * 1024;
@@ -106,7 +108,7 @@ impl Wire {
             }
             Out::Ping => Message::Ping(Default::default()),
             Out::Close(code) => Message::Close(Some(CloseFrame {
-                code: code.code(),
+                code: code.code().into(),
                 reason: Utf8Bytes::from_static(code.as_str()),
             })),
         }
@@ -126,22 +128,23 @@ impl Wire {
             Some(Ok(Message::Pong(_))) => Event::Alive,
             Some(Ok(Message::Binary(_))) => Event::Violation("binary"),
             Some(Ok(Message::Close(_))) => Event::Gone { clean: true },
-            Some(Err(error)) => self.read_error(error),
+            // Only handed out to those who read frame by frame.
+            Some(Ok(Message::Frame(_))) => Event::Alive,
+            Some(Err(error)) => self.read_error(&error),
             None => Event::Gone { clean: false },
         };
         Poll::Ready(event)
     }
 
     /// After a broken frame nothing can be read any more, but the device can still be told.
-    fn read_error(&mut self, error: axum::Error) -> Event {
-        let cause = error.into_inner();
-        let what = match cause.downcast_ref::<tungstenite::Error>() {
-            Some(tungstenite::Error::Capacity(_)) => "frame_too_large",
-            Some(tungstenite::Error::Utf8(_)) => "not_utf8",
-            Some(tungstenite::Error::Protocol(
-                tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-            )) => return Event::Gone { clean: false },
-            Some(tungstenite::Error::Protocol(_)) => "protocol",
+    fn read_error(&mut self, error: &tungstenite::Error) -> Event {
+        let what = match error {
+            tungstenite::Error::Capacity(_) => "frame_too_large",
+            tungstenite::Error::Utf8(_) => "not_utf8",
+            tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
+                return Event::Gone { clean: false };
+            }
+            tungstenite::Error::Protocol(_) => "protocol",
             _ => return Event::Gone { clean: false },
         };
         self.broken = true;

@@ -5,19 +5,19 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use futures_util::SinkExt;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use streamz_protocol::bus::{Attach, Caps, Resume};
 use streamz_protocol::objects::IceServer;
-use streamz_protocol::{CloseCode, DeviceId, Millis, SessionId, UserId};
+use streamz_protocol::{CloseCode, DeviceId, Limits, Millis, SessionId, UserId};
 use streamz_session::{Facts, TokenFacts};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_util::task::TaskTracker;
 
 use crate::authenticate::{AuthFailure, Identity, authenticate, bearer};
@@ -25,6 +25,7 @@ use crate::http::fields;
 use crate::problem::{Code, Problem};
 use crate::socket::{Authority, Connection, Sockets};
 use crate::state::AppState;
+use crate::upgrade::{self, Upgrade, Upgrading};
 
 /// The subprotocol of clients that acknowledge and resume.
 pub const SUBPROTOCOL: &str = "streamz.v1";
@@ -54,36 +55,25 @@ pub fn route(web_sockets: WebSockets) -> MethodRouter<AppState> {
 async fn connect(State(state): State<AppState>, web_sockets: WebSockets, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let offered = Offered::of(&parts.headers);
-    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &state).await {
-        Ok(upgrade) => upgrade,
-        Err(_) => return no_handshake(&parts.headers),
+    let Some(upgrade) = Upgrade::of(&mut parts) else {
+        return no_handshake(&parts.headers);
     };
-    let limits = &web_sockets.sockets.limits;
-    let upgrade = upgrade
-        .protocols([SUBPROTOCOL])
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_write_buffer_size(2 * limits.outbound_bytes)
-        .max_message_size(limits.frame_bytes)
-        .max_frame_size(limits.frame_bytes);
+    let config = config(&web_sockets.sockets.limits);
+    let protocol = offered.v1.then_some(SUBPROTOCOL);
     match admit(&state, &web_sockets, &parts.headers, &parts.uri, &offered).await {
         Ok(connection) => {
             metrics::counter!("streamz_connects_total", "outcome" => "accepted").increment(1);
-            let token = web_sockets.tasks.token();
-            upgrade.on_upgrade(move |socket| async move {
-                let _counted = token;
-                Box::pin(connection.run(socket)).await;
-            })
+            let (response, upgrading) = upgrade.accept(protocol);
+            web_sockets.tasks.spawn(connection.run(upgrading, config));
+            response
         }
         Err(refusal) => {
             metrics::counter!("streamz_connects_total", "outcome" => refusal.label()).increment(1);
             match refusal {
                 Refusal::Closed(code) | Refusal::Failed(code, _) if offered.v1 => {
-                    let token = web_sockets.tasks.token();
-                    upgrade.on_upgrade(move |socket| async move {
-                        let _counted = token;
-                        close(socket, code).await;
-                    })
+                    let (response, upgrading) = upgrade.accept(protocol);
+                    web_sockets.tasks.spawn(close(upgrading, config, code));
+                    response
                 }
                 Refusal::Failed(_, failure) => Problem::from(failure).into_response(),
                 Refusal::Closed(code) => refused(code).into_response(),
@@ -98,12 +88,22 @@ async fn connect(State(state): State<AppState>, web_sockets: WebSockets, request
 fn no_handshake(headers: &HeaderMap) -> Response {
     let detail = "This route speaks WebSocket only (RFC 6455, version 13).";
     if headers.contains_key(UPGRADE) {
-        let version = [(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))];
+        let version = [(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(upgrade::VERSION))];
         (version, Problem::new(Code::BadRequest, detail)).into_response()
     } else {
         let websocket = [(UPGRADE, HeaderValue::from_static("websocket"))];
         (websocket, Problem::new(Code::UpgradeRequired, detail)).into_response()
     }
+}
+
+/// Small buffers: there are very many of them.
+fn config(limits: &Limits) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * limits.outbound_bytes)
+        .max_message_size(Some(limits.frame_bytes))
+        .max_frame_size(Some(limits.frame_bytes))
 }
 
 /// Why there is no session.
@@ -157,7 +157,7 @@ async fn admit(
     headers: &HeaderMap,
     uri: &Uri,
     offered: &Offered,
-) -> Result<Connection, Refusal> {
+) -> Result<Box<Connection>, Refusal> {
     check_origin(state, headers)?;
     let query = WsQuery::parse(uri)?;
     let token = bearer(headers).or(offered.token.as_deref());
@@ -285,12 +285,14 @@ fn refused(code: CloseCode) -> Problem {
     }
 }
 
-async fn close(mut socket: WebSocket, code: CloseCode) {
-    let frame = CloseFrame { code: code.code(), reason: Utf8Bytes::from_static(code.as_str()) };
+async fn close(upgrading: Upgrading, config: WebSocketConfig, code: CloseCode) {
+    let Some(raw) = upgrading.finish().await else { return };
+    let mut socket = raw.web_socket(config).await;
+    let frame = CloseFrame { code: code.code().into(), reason: Utf8Bytes::from_static(code.as_str()) };
     // A peer that does not read it is gone anyway.
-    let said = socket.send(Message::Close(Some(frame)));
+    let said = socket.close(Some(frame));
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), said).await;
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), socket.close()).await;
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), socket.close(None)).await;
 }
 
 /// The state of the API judges tokens and makes credentials.
