@@ -6,11 +6,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::hash::stable_hash;
 use crate::json::{self, JsonString, describe, push_json};
 use crate::objects::{ConnectionType, StreamStats, StreamType};
 use crate::server::Body;
@@ -477,13 +478,6 @@ impl Hash for Draft {
             },
         }
     }
-}
-
-/// The same value for the same input in every process: the keys are fixed.
-fn stable_hash<T: Hash>(value: &T) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }
 
 impl Command {
