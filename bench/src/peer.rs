@@ -1,7 +1,7 @@
 //! One device of the load: a WebSocket and no more, so that its own cost is small and the same on both sides.
 //!
 //! It keeps the rules of the product's client: what arrived is acknowledged when nothing more can be read at once,
-//! or after 16 frames.
+//! or after 16 frames; outcomes alone can wait.
 
 use std::time::Duration;
 
@@ -82,23 +82,27 @@ impl<'a> Frame<'a> {
 pub(crate) struct Acks {
     last: u64,
     said: u64,
+    /// Somebody may wait for it.
+    awaited: bool,
 }
 
 impl Acks {
-    pub(crate) fn received(&mut self, seq: Option<u64>) {
-        self.last = seq.unwrap_or(self.last);
+    pub(crate) fn received(&mut self, frame: &Frame<'_>) {
+        self.last = frame.seq.unwrap_or(self.last);
+        self.awaited |= !matches!(frame.r#type, "delivered" | "not_delivered" | "error");
     }
 
     pub(crate) fn urgent(&self) -> bool {
         self.last - self.said >= ACK_EVERY
     }
 
-    /// The frame that acknowledges everything, if there is anything.
+    /// The frame that acknowledges everything, if somebody waits for it or much has gathered.
     pub(crate) fn take(&mut self) -> Option<Message> {
-        if self.last == self.said {
+        let due = self.last > self.said && (self.awaited || self.urgent());
+        if !due {
             return None;
         }
-        self.said = self.last;
+        (self.said, self.awaited) = (self.last, false);
         Some(Message::text(format!("{{\"type\":\"ack\",\"payload\":{{\"seq\":{}}}}}", self.last)))
     }
 }
@@ -149,7 +153,7 @@ impl Peer {
     async fn welcome(&mut self) -> Result<(), PeerError> {
         let text = text(self.socket.next().await)?.ok_or(PeerError::Unreadable)?;
         let frame = Frame::read(&text)?;
-        self.acks.received(frame.seq);
+        self.acks.received(&frame);
         if frame.r#type == "welcome" { Ok(()) } else { Err(PeerError::Unreadable) }
     }
 
@@ -198,14 +202,19 @@ mod tests {
 
     #[test]
     fn everything_is_acknowledged_once() {
+        let frame = |kind, seq| Frame { r#type: kind, seq, payload: Payload::default() };
+        let ack = |seq: u64| Some(Message::text(format!(r#"{{"type":"ack","payload":{{"seq":{seq}}}}}"#)));
         let mut acks = Acks::default();
         assert!(acks.take().is_none());
-        acks.received(Some(3));
-        acks.received(None);
+        acks.received(&frame("sdp_offer", Some(3)));
+        acks.received(&frame("pong", None));
         assert!(!acks.urgent());
-        assert_eq!(acks.take(), Some(Message::text(r#"{"type":"ack","payload":{"seq":3}}"#)));
+        assert_eq!(acks.take(), ack(3));
         assert!(acks.take().is_none());
-        acks.received(Some(19));
+        acks.received(&frame("delivered", Some(4)));
+        assert!(acks.take().is_none());
+        acks.received(&frame("delivered", Some(19)));
         assert!(acks.urgent());
+        assert_eq!(acks.take(), ack(19));
     }
 }

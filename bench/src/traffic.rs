@@ -297,7 +297,7 @@ impl Flow {
             if let Some(text) = text(message)? {
                 let frame = Frame::read(&text)?;
                 if acknowledges {
-                    acks.received(frame.seq);
+                    acks.received(&frame);
                 }
                 take(&frame);
                 self.look();

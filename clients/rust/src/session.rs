@@ -60,6 +60,9 @@ pub struct Session<W> {
     acked_seq: u64,
     taken_since_ack: u32,
     ack_due: bool,
+    /// Among what is unconfirmed is something that another device may wait for. Nobody waits for the confirmation of
+    /// an outcome.
+    awaited: bool,
     /// Something came twice: the server may have missed an `ack`.
     ack_again: bool,
     seen: Seen,
@@ -86,6 +89,7 @@ impl<W> Session<W> {
             acked_seq: 0,
             taken_since_ack: 0,
             ack_due: false,
+            awaited: false,
             ack_again: false,
             seen: Seen::default(),
             queue: VecDeque::new(),
@@ -207,6 +211,7 @@ impl<W> Session<W> {
             self.ack_again = false;
             self.taken_since_ack = 0;
             self.acked_seq = self.taken_seq;
+            self.awaited &= self.last_seq > self.acked_seq;
             self.counters.acks += 1;
             return Some(client_encode::ack(self.taken_seq).into());
         }
@@ -250,6 +255,7 @@ impl<W> Session<W> {
             (_, true) => self.welcome(text)?,
             (_, false) => return Err(Violation::NoWelcome),
         };
+        self.awaited |= heard.settled.is_none() && self.last_seq > self.acked_seq;
         if heard.event.is_none() {
             self.taken();
         } else if let Some(Event::Message(frame)) = &heard.event {
@@ -267,11 +273,18 @@ impl<W> Session<W> {
         }
     }
 
-    /// Nothing more can be read at once: what is unconfirmed is confirmed now. Says whether there is an `ack` to send.
+    /// Nothing more can be read at once: what is unconfirmed is confirmed now, unless it is outcomes alone. Says
+    /// whether there is an `ack` to send.
     pub fn idle(&mut self) -> bool {
-        let unconfirmed = self.taken_seq > self.acked_seq || self.ack_again;
+        let unconfirmed = (self.taken_seq > self.acked_seq && self.awaited) || self.ack_again;
         self.ack_due |= self.link == Link::Up && unconfirmed;
         self.ack_due
+    }
+
+    /// The server sent a ping: what is still unconfirmed is confirmed at the next [`Session::idle`], so that the server
+    /// need not keep it any longer.
+    pub fn heartbeat(&mut self) {
+        self.awaited |= self.last_seq > self.acked_seq;
     }
 
     fn welcome(&mut self, text: &str) -> Result<Heard<W>, Violation> {
@@ -291,6 +304,7 @@ impl<W> Session<W> {
         self.link = Link::Up;
         // Said with the connection's request.
         self.acked_seq = self.last_seq;
+        self.awaited = false;
         self.taken_since_ack = 0;
         self.cursor = 0;
         Ok(Heard { event: Some(Event::Welcome(welcome)), settled: None, duty: None })

@@ -267,7 +267,12 @@ impl Task {
                 let code = frame.map_or(1005, |frame| frame.code.into());
                 Err(Lost::Closed { code })
             }
-            // Pings are answered by the library; no binary frame means anything.
+            Message::Ping(_) => {
+                // The library answers it.
+                self.shared.lock().session.heartbeat();
+                Ok(())
+            }
+            // No binary frame means anything.
             _ => Ok(()),
         }
     }

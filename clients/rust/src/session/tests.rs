@@ -235,6 +235,27 @@ fn an_ack_waits_for_idleness_or_sixteen_frames() {
 }
 
 #[test]
+fn outcomes_are_confirmed_with_something_else_or_with_a_heartbeat() {
+    let mut session = online();
+    for (seq, id) in [(1, "m1"), (2, "m2"), (4, "m3")] {
+        session.submit(&offer(), None, seq).unwrap();
+        said(&mut session);
+        hear(&mut session, &delivered(seq.into(), id));
+        assert!(!session.idle());
+        if seq == 2 {
+            hear(&mut session, &presence(3));
+            assert!(session.idle());
+            assert_eq!(said(&mut session), ["ack:3"]);
+        }
+    }
+    session.heartbeat();
+    assert!(session.idle());
+    assert_eq!(said(&mut session), ["ack:4"]);
+    session.heartbeat();
+    assert!(!session.idle());
+}
+
+#[test]
 fn only_what_the_program_has_is_confirmed() {
     let mut session = online();
     hear(&mut session, &presence(1));
