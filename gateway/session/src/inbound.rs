@@ -211,8 +211,7 @@ impl Session {
         });
         match valid {
             Some(facts) => {
-                self.token_expires = facts.expires;
-                self.token_announced = false;
+                self.set_token(facts.expires, now);
                 self.taken(id.as_ref(), out);
             }
             None => {

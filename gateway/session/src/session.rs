@@ -45,7 +45,8 @@ pub struct Session {
     pub(crate) phase: Phase,
     pub(crate) copy: Option<Box<Copy>>,
     pub(crate) token_expires: Millis,
-    pub(crate) token_announced: bool,
+    /// When its end is to be announced; `None` once it was.
+    pub(crate) token_notice_at: Option<Millis>,
     /// The `id` of the `auth` that is being checked.
     pub(crate) auth_id: Option<MessageId>,
     pub(crate) ice_servers: Vec<IceServer>,
@@ -107,7 +108,7 @@ impl Session {
     #[must_use]
     pub fn open(facts: Facts, now: Millis) -> (Self, Vec<Effect>) {
         let attach = Up::Attach(facts.conn, Box::new(facts.attach.clone()));
-        let session = Self {
+        let mut session = Self {
             conn: facts.conn,
             user: facts.user,
             next_ping: now + facts.limits.heartbeat,
@@ -116,7 +117,7 @@ impl Session {
             phase: Phase::Attaching,
             copy: None,
             token_expires: facts.token_expires,
-            token_announced: false,
+            token_notice_at: None,
             auth_id: None,
             ice_servers: facts.ice_servers,
             ice_renew_at: facts.ice_renew_at,
@@ -128,6 +129,7 @@ impl Session {
             #[cfg(feature = "planted-bugs")]
             bug: None,
         };
+        session.set_token(facts.token_expires, now);
         (session, vec![Effect::Up(attach)])
     }
 

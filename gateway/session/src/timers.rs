@@ -28,16 +28,20 @@ impl Session {
                 Some(open.map_or(forget, |open| open.min(forget)))
             }
             Phase::Live => {
-                let token = if self.token_announced {
-                    self.token_expires
-                } else {
-                    self.token_expires - self.limits.token_notice
-                };
+                let token = self.token_notice_at.unwrap_or(self.token_expires);
                 let first = self.next_ping.min(token);
                 let first = self.ice_renew_at.map_or(first, |at| first.min(at));
                 Some(open.map_or(first, |open| first.min(open)))
             }
         }
+    }
+
+    /// Takes note of a token. Of one with a short life half is over when it is announced: whoever answers at once
+    /// is not asked again at once.
+    pub(crate) fn set_token(&mut self, expires: Millis, now: Millis) {
+        let notice = self.limits.token_notice.min(expires.since(now) / 2);
+        self.token_expires = expires;
+        self.token_notice_at = Some(expires - notice);
     }
 
     pub(crate) fn tick(&mut self, now: Millis, out: &mut Vec<Effect>) {
@@ -57,8 +61,8 @@ impl Session {
         if self.token_expires <= now {
             return self.close(CloseCode::TokenExpired, Detach::Lost, now, out);
         }
-        if !self.token_announced && self.token_expires - self.limits.token_notice <= now {
-            self.token_announced = true;
+        if self.token_notice_at.is_some_and(|at| at <= now) {
+            self.token_notice_at = None;
             let expires_in = self.token_expires.since(now).as_secs();
             self.say(&ServerMessage::TokenExpiring { expires_in }, out);
         }

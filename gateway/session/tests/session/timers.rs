@@ -75,6 +75,16 @@ fn a_new_token_goes_on() {
 }
 
 #[test]
+fn a_token_with_a_short_life_is_announced_half_way() {
+    let limits = Limits { heartbeat: secs(100_000), ..Limits::default() };
+    let mut bench = Bench::live_with(limits, true, attached());
+    bench.text(&auth("a"));
+    bench.handle(Input::TokenChecked(valid(START + secs(10))));
+    assert_eq!(bench.session.next_deadline(), Some(START + secs(5)), "not at once, and again and again");
+    assert_eq!(words(&bench.after(secs(5))), ["token_expiring 5"]);
+}
+
+#[test]
 fn a_token_of_somebody_else_changes_nothing() {
     let table = [
         None,
