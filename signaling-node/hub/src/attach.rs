@@ -57,6 +57,7 @@ impl Hub {
         match result {
             Ok(Some(devices)) => {
                 self.loading = Loading::Done;
+                self.unread = false;
                 for device in devices {
                     if self.known(&device.device_id).is_none() && !removed.contains(&device.device_id) {
                         self.learn(device, cx.now, out);
@@ -70,6 +71,7 @@ impl Hub {
             }
             Ok(None) => {
                 self.loading = Loading::Needed;
+                self.unread = false;
                 for (conn, _) in std::mem::take(&mut self.joining) {
                     Self::refuse(conn, CloseCode::InvalidToken, out);
                 }
@@ -87,7 +89,7 @@ impl Hub {
                 for (conn, _) in std::mem::take(&mut self.joining) {
                     Self::refuse(conn, CloseCode::Unavailable, out);
                 }
-                let waits = !self.members.is_empty() || self.recovery.is_some();
+                let waits = !self.members.is_empty() || self.unread;
                 self.loading = if waits { Loading::Failed(cx.now + LOAD_AGAIN) } else { Loading::Needed };
             }
         }

@@ -34,6 +34,8 @@ pub struct Hub {
     /// Devices that sessions were told are online, that no gateway knows; and when to say that they
     /// are gone.
     pub(crate) missed: Vec<(DeviceId, Millis)>,
+    /// It follows another and has not seen the rows yet, of which some may be left wrong.
+    pub(crate) unread: bool,
     /// When it had heard from all gateways.
     pub(crate) recovered_at: Millis,
     /// What sessions did with messages, until the senders know; see `relay`.
@@ -87,6 +89,7 @@ impl Hub {
             removed: Vec::new(),
             recovery: None,
             missed: Vec::new(),
+            unread: false,
             recovered_at: Millis(0),
             verdicts: VecDeque::new(),
             judging: false,
@@ -108,6 +111,7 @@ impl Hub {
         // Without a gateway there is nobody to wait for.
         hub.recovery = (!gateways.is_empty()).then(|| Box::new(Recovery::new(gateways)));
         hub.loading = Loading::Asked;
+        hub.unread = true;
         let mut effects = vec![Effect::Load];
         effects.extend(
             gateways.iter().map(|gateway| Effect::Gateway(*gateway, ToGateway::Roll { user, epoch })),

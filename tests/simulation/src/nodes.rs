@@ -113,6 +113,12 @@ impl World {
             let hub = Hub::new(self.user_ids[user], slot.epoch, self.plan.limits.clone());
             self.hubs[user].hub = Some(self.prepared(hub));
         }
+        // The worst moment for a crash is when a session changes hands.
+        let handover = matches!(up, Up::Attach(..)) && self.plan.faults.hub_crash.is_some() && !self.healed;
+        if handover && self.dice.chance(5) {
+            let soon = self.dice.millis(0, 1 + self.plan.bus_delay);
+            self.after(soon, Event::Crash { user });
+        }
         if let Up::Announce { conn, replica, .. } = &up {
             self.hubs[user].sessions.insert(*conn, replica.session);
         }
@@ -355,7 +361,7 @@ impl World {
         let back = match self.dice.below(10) {
             0..4 => Duration::ZERO,
             4..9 => self.dice.millis(1, 1_500),
-            _ => self.dice.millis(5_000, 32_000),
+            _ => self.dice.millis(5_000, 50_000),
         };
         self.after(back, Event::HubBack { user });
     }

@@ -89,6 +89,8 @@ pub(crate) enum Event {
     HubTimer { user: usize, epoch: u64, due: Millis },
     /// A hub may have been quiet for long enough.
     HubRest { user: usize, epoch: u64, since: Millis },
+    /// A hub crashes.
+    Crash { user: usize },
     /// A crashed hub is replaced.
     HubBack { user: usize },
     /// The store answers.
@@ -247,6 +249,7 @@ impl World {
             Event::FromHub { user, gateway, order, frame } => self.down_arrives(user, gateway, order, *frame),
             Event::HubTimer { user, epoch, due } => self.hub_timer(user, epoch, due),
             Event::HubRest { user, epoch, since } => self.hub_rest(user, epoch, since),
+            Event::Crash { user } => self.crash_hub(user),
             Event::HubBack { user } => self.hub_back(user),
             Event::Stored { user, epoch, answer } => self.stored(user, epoch, answer),
             Event::GatewayMissed { gateway } => self.gateway_missed(gateway),

@@ -8,15 +8,16 @@
 //! * **no loss at the end**: once all is quiet a connected device has every frame but such messages;
 //! * **resumption**: who comes back in time with a session goes on with it, unless more was said meanwhile than the
 //!   window holds, the session was ended, or a hub was lost together with the only copy of the session;
+//! * **the newest connection stays**: `replaced` is said only to a connection that is not the device's newest;
 //! * **a clean slate is clean**: `resumed: false` always comes with a session that never was before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use streamz_protocol::bus::{Class, Resume};
-use streamz_protocol::{MessageId, Mid, Millis, SessionId};
+use streamz_protocol::{CloseCode, MessageId, Mid, Millis, SessionId};
 
 use super::Violation;
-use crate::history::{DeviceNo, Entry, History, Parted, Said, What};
+use crate::history::{DeviceNo, Entry, History, Parted, PipeNo, Said, What};
 
 /// What is known of one session.
 #[derive(Default)]
@@ -45,6 +46,8 @@ struct Check<'a> {
     told: BTreeSet<(SessionId, MessageId)>,
     asked: BTreeMap<DeviceNo, Option<Resume>>,
     current: BTreeMap<DeviceNo, SessionId>,
+    /// The connection of each device whose session began last.
+    newest: BTreeMap<DeviceNo, PipeNo>,
     began: BTreeSet<SessionId>,
 }
 
@@ -56,6 +59,7 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
         told: BTreeSet::new(),
         asked: BTreeMap::new(),
         current: BTreeMap::new(),
+        newest: BTreeMap::new(),
         began: BTreeSet::new(),
     };
     for entry in &history.entries {
@@ -118,6 +122,7 @@ impl Check<'_> {
                 known.pipe = Some(*pipe);
                 known.attached = true;
                 self.current.insert(*device, *session);
+                self.newest.insert(*device, *pipe);
             }
             What::Detached { session, how, .. } => {
                 let known = self.known.entry(*session).or_default();
@@ -126,6 +131,11 @@ impl Check<'_> {
                 known.ended |= *how == Parted::Ended && !known.attached;
                 known.unseen |= matches!(how, Parted::Crashed | Parted::Slow);
                 known.copy_lost |= matches!(how, Parted::Crashed | Parted::Slow);
+            }
+            What::Closed { device, pipe, code: Some(CloseCode::Replaced) }
+                if self.newest.get(device) == Some(pipe) =>
+            {
+                return Some(format!("device {device} was replaced on its newest connection"));
             }
             What::GatewayCrashed { gateway } => {
                 for known in self.known.values_mut().filter(|known| known.gateway == Some(*gateway)) {
