@@ -178,6 +178,7 @@ async fn admit(
         conn: registration.conn,
         user: identity.user,
         attach: Attach {
+            attempt: 0,
             device: query.device_id,
             name: query.device_name.map(Into::into),
             device_type: query.device_type.map(Into::into),

@@ -227,7 +227,8 @@ impl Session {
     }
 
     fn attached(&mut self, attached: Attached, out: &mut Vec<Effect>) {
-        if self.phase != Phase::Attaching {
+        // A hub may answer twice to a connection that had to ask twice: it goes by the last request.
+        if self.phase != Phase::Attaching || attached.attempt != self.attach.attempt {
             return;
         }
         let welcome = ServerMessage::Welcome(Box::new(Welcome {
@@ -281,6 +282,7 @@ impl Session {
         let limits = self.limits.clone();
         let Some(copy) = &mut self.copy else {
             // The question went to the hub that died: the new one need not wait for this connection, only serve it.
+            self.attach.attempt += 1;
             out.push(Effect::Up(Up::Gone(self.conn)));
             out.push(Effect::Up(Up::Attach(self.conn, self.attach.clone())));
             return;

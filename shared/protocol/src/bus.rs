@@ -73,6 +73,8 @@ pub enum Up {
 /// A connection that wants a session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attach {
+    /// Counts the requests of this connection: it asks anew when a new hub asks who is there.
+    pub attempt: u32,
     /// The device, by the client's own name.
     pub device: DeviceId,
     /// What people call it, for its registration.
@@ -234,6 +236,8 @@ pub enum Class {
 /// A session as the hub hands it to a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attached {
+    /// The request that this answers; an earlier one counts for nothing.
+    pub attempt: u32,
     /// The session.
     pub session: SessionId,
     /// Raised by each attach; the lower one yields.

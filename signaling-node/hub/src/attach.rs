@@ -186,7 +186,7 @@ impl Hub {
             session = self.begin(conn, attach, generation, cx, out);
             resumed = false;
         }
-        let attached = self.member_by_session(session).and_then(|at| self.snapshot(at, resumed, cx.now));
+        let attached = self.member_by_session(session).and_then(|at| self.snapshot(at, attach.attempt, resumed, cx.now));
         if let Some(attached) = attached {
             out.down(conn, Down::Attached(Box::new(attached)));
         }
@@ -236,13 +236,14 @@ impl Hub {
         self.members[at].session
     }
 
-    fn snapshot(&mut self, at: usize, resumed: bool, now: Millis) -> Option<Attached> {
+    fn snapshot(&mut self, at: usize, attempt: u32, resumed: bool, now: Millis) -> Option<Attached> {
         let limits = self.limits.clone();
         let replay = self.members[at].replay(now, &limits);
         let member = &self.members[at];
         let device = self.known(&member.device)?.device.clone();
         let mine = |live: &&Live| is_party(&live.stream, &member.device);
         Some(Attached {
+            attempt,
             session: member.session,
             generation: member.generation,
             resumed,

@@ -148,6 +148,7 @@ impl Gateway {
         resume: Option<Resume>,
     ) -> Result<(), Refused> {
         let attach = Attach {
+            attempt: 0,
             device: DeviceId::new(device).unwrap(),
             name: None,
             device_type: None,

@@ -125,6 +125,7 @@ impl World {
         let client = &self.clients[self.pipes[pipe].device];
         let user = client.user;
         let attach = Attach {
+            attempt: 0,
             device: client.id.clone(),
             name: None,
             device_type: None,

@@ -44,6 +44,7 @@ pub(crate) fn device(name: &str, is_online: bool) -> Device {
 
 pub(crate) fn attached() -> Attached {
     Attached {
+        attempt: 0,
         session: session(),
         generation: 7,
         resumed: false,
@@ -109,6 +110,7 @@ pub(crate) fn facts(limits: Limits, acks: bool) -> Facts {
         conn: CONN,
         user: user(),
         attach: Attach {
+            attempt: 0,
             device: id("laptop"),
             name: None,
             device_type: None,

@@ -52,6 +52,7 @@ pub(crate) fn device(name: &str) -> Device {
 
 pub(crate) fn attach(device: &str) -> Attach {
     Attach {
+        attempt: 0,
         device: id(device),
         name: None,
         device_type: None,

@@ -8,7 +8,8 @@
 //! * **no loss at the end**: once all is quiet a connected device has every frame but such messages;
 //! * **resumption**: who comes back in time with a session goes on with it, unless more was said meanwhile than the
 //!   window holds, the session was ended, or a hub was lost together with the only copy of the session;
-//! * **the newest connection stays**: `replaced` is said only to a connection that is not the device's newest;
+//! * **the newest connection stays**: `replaced` is said only to a connection that is not the device's newest. (The
+//!   request of one that the device has given up may arrive late, and counts as the newest then.)
 //! * **a clean slate is clean**: `resumed: false` always comes with a session that never was before.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +49,8 @@ struct Check<'a> {
     current: BTreeMap<DeviceNo, SessionId>,
     /// The connection of each device whose session began last.
     newest: BTreeMap<DeviceNo, PipeNo>,
+    /// Connections that were never given a session. Their request may still be on its way.
+    asking: BTreeMap<DeviceNo, BTreeSet<PipeNo>>,
     began: BTreeSet<SessionId>,
 }
 
@@ -60,6 +63,7 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
         asked: BTreeMap::new(),
         current: BTreeMap::new(),
         newest: BTreeMap::new(),
+        asking: BTreeMap::new(),
         began: BTreeSet::new(),
     };
     for entry in &history.entries {
@@ -103,7 +107,8 @@ impl Check<'_> {
                 let known = self.known.entry(*session).or_default();
                 known.numbered.insert(*seq, (class.clone(), *bytes));
             }
-            What::Connects { device, resume, .. } => {
+            What::Connects { device, resume, pipe } => {
+                self.asking.entry(*device).or_default().insert(*pipe);
                 // An earlier attempt that was never welcome may have taken the session with it.
                 if let Some(Some(before)) = self.asked.insert(*device, *resume) {
                     self.known.entry(before.session).or_default().copy_lost = true;
@@ -123,6 +128,7 @@ impl Check<'_> {
                 known.attached = true;
                 self.current.insert(*device, *session);
                 self.newest.insert(*device, *pipe);
+                self.asking.entry(*device).or_default().remove(pipe);
             }
             What::Detached { session, how, .. } => {
                 let known = self.known.entry(*session).or_default();
@@ -133,7 +139,8 @@ impl Check<'_> {
                 known.copy_lost |= matches!(how, Parted::Crashed | Parted::Slow);
             }
             What::Closed { device, pipe, code: Some(CloseCode::Replaced) }
-                if self.newest.get(device) == Some(pipe) =>
+                if self.newest.get(device) == Some(pipe)
+                    && self.asking.get(device).is_none_or(|asking| asking.range(..pipe).next().is_none()) =>
             {
                 return Some(format!("device {device} was replaced on its newest connection"));
             }
