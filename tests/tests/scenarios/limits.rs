@@ -128,6 +128,7 @@ async fn thirty_two_devices_are_online_and_not_one_more(topology: Topology) {
     let again = user.raw("device-7").await;
     online[7].closes(4501).await;
     again.close().await;
+    online[0].until("device_offline").await;
     user.raw("one-more").await.close().await;
     let other = User::new(&server).await;
     other.raw("phone").await.close().await;
