@@ -37,7 +37,7 @@ pub struct Limits {
     pub held_candidates: usize,
     /// Live streams of one user.
     pub streams: usize,
-    /// Outcomes that a session remembers, to repeat them.
+    /// Outcomes that a session remembers to repeat them, beside those in its window.
     pub remembered_outcomes: usize,
     /// Refused messages in a row before the socket is closed with 4004.
     pub rate_strikes: u32,
@@ -46,6 +46,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Outcomes that a session holds at most: a whole window of them may be unconfirmed.
+    #[must_use]
+    pub fn outcomes(&self) -> usize {
+        self.remembered_outcomes.saturating_add(self.window_frames)
+    }
+
     /// When a hub gives up on a message: a little before its sender must have heard of it.
     #[must_use]
     pub fn hub_delivery(&self) -> Duration {

@@ -261,7 +261,7 @@ impl Member {
     /// Remembers an outcome that the next frame will say, and forgets old ones.
     pub(crate) fn remember(&mut self, settled: Settled, limits: &Limits) {
         self.forget_outcomes(settled.at);
-        while self.settled.len() >= limits.remembered_outcomes {
+        while self.settled.len() >= limits.outcomes() {
             self.settled.pop_front();
         }
         self.settled.push_back(Remembered { seq: self.next_seq, settled });

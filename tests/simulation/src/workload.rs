@@ -8,7 +8,7 @@ use streamz_protocol::objects::{ConnectionType, StreamStats, StreamType};
 use streamz_protocol::{DeviceId, MessageId, StreamId};
 use uuid::Uuid;
 
-use crate::client::Open;
+use crate::client::{Open, Role};
 use crate::history::{Act, Part, What, Written};
 use crate::world::{Event, FromDevice, World};
 
@@ -226,9 +226,12 @@ impl World {
         let id = self.fresh_id(device);
         match self.dice.below(4) {
             0 => self.command(device, id, Act::Stats(stream)),
-            1 => self.command(device, id, Act::Accept(stream)),
-            2 if !self.clients[device].streams.contains_key(&stream) => {
-                self.command(device, id, Act::End(stream))
+            1 | 2 if !self.clients[device].streams.contains_key(&stream) => {
+                // It may be a party and not know it yet: what it hears later of this stream tells nothing.
+                let unsure = Role { part: Part::Unsure, peer: None };
+                self.clients[device].streams.insert(stream, unsure);
+                let act = if self.dice.chance(50) { Act::Accept(stream) } else { Act::End(stream) };
+                self.command(device, id, act);
             }
             _ => {
                 let to = Some(self.someone(device));
