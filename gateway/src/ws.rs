@@ -35,6 +35,8 @@ const BEARER_PREFIX: &str = "bearer.";
 const MAX_STREAMS: u16 = 64;
 /// What tungstenite reads at once. Its default of 128 KiB is allocated for every connection.
 const READ_BUFFER: usize = 1024;
+/// Up to so many bytes of frames are gathered for one write. It is allocated when it is needed, and kept.
+const WRITE_BUFFER: usize = 4096;
 
 /// Everything the route needs.
 #[derive(Clone)]
@@ -100,7 +102,8 @@ fn no_handshake(headers: &HeaderMap) -> Response {
 fn config(limits: &Limits) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
+        // Frames that wait together leave together, in one call to the system.
+        .write_buffer_size(WRITE_BUFFER.min(limits.outbound_bytes))
         .max_write_buffer_size(2 * limits.outbound_bytes)
         .max_message_size(Some(limits.frame_bytes))
         .max_frame_size(Some(limits.frame_bytes))
