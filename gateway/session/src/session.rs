@@ -380,7 +380,7 @@ impl Copy {
         now: Millis,
         limits: &Limits,
     ) {
-        while self.settled.len() >= limits.remembered_outcomes {
+        while self.settled.len() >= limits.outcomes() {
             self.settled.pop_front();
         }
         self.settled.push_back(Settled { id, digest, outcome, at: now });
@@ -393,6 +393,7 @@ impl Copy {
         away: Option<(Millis, Detach)>,
     ) -> Replica {
         let open = self.open.iter().map(|entry| match &entry.message {
+            Some(message) if entry.inherited => OpenMessage::Again(message.clone()),
             Some(message) => OpenMessage::Whole(message.clone()),
             None => OpenMessage::Awaited(entry.known.clone()),
         });

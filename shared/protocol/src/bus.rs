@@ -374,6 +374,8 @@ pub struct Over {
 pub enum OpenMessage {
     /// With its content.
     Whole(Box<Message>),
+    /// With its content, which the device has sent again since its session moved here, maybe after later numbers.
+    Again(Box<Message>),
     /// The device is about to send it again.
     Awaited(Open),
 }

@@ -186,7 +186,8 @@ impl Hub {
             session = self.begin(conn, attach, generation, cx, out);
             resumed = false;
         }
-        let attached = self.member_by_session(session).and_then(|at| self.snapshot(at, attach.attempt, resumed, cx.now));
+        let attached =
+            self.member_by_session(session).and_then(|at| self.snapshot(at, attach.attempt, resumed, cx.now));
         if let Some(attached) = attached {
             out.down(conn, Down::Attached(Box::new(attached)));
         }

@@ -24,7 +24,8 @@ pub(crate) struct Known {
 impl Known {
     pub(crate) fn of(replica: &Replica) -> Self {
         let open = replica.open.iter().map(|message| match message {
-            streamz_protocol::bus::OpenMessage::Whole(message) => message.number,
+            streamz_protocol::bus::OpenMessage::Whole(message)
+            | streamz_protocol::bus::OpenMessage::Again(message) => message.number,
             streamz_protocol::bus::OpenMessage::Awaited(open) => open.number,
         });
         Self {

@@ -6,7 +6,7 @@ use streamz_protocol::server::{Body, ServerMessage};
 use streamz_protocol::{DeviceId, Millis};
 
 use crate::effect::{Effect, Out};
-use crate::hub::{Hub, Known};
+use crate::hub::Hub;
 use crate::planted::planted;
 
 impl Hub {

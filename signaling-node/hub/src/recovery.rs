@@ -16,7 +16,7 @@ use crate::effect::{Context, Effect, Out};
 use crate::hub::{Hub, Known, Live, Loading};
 use crate::member::{Entry, Member, Stage};
 use crate::planted::planted;
-use crate::relay::{Outcome, Sending};
+use crate::relay::{Outcome, Sending, Turn};
 
 /// Inputs that may wait for the end of a recovery; those without an outcome are dropped beyond it, and new
 /// connections are asked to come back.
@@ -331,21 +331,34 @@ impl Hub {
                     self.members[at].open.insert(open.number, entry);
                 }
                 OpenMessage::Whole(message) => {
-                    let origin = Mid { session, number: message.number };
-                    let lives = self.streams.iter().any(|live| live.stream.origin == origin);
-                    if !lives && over.iter().any(|over| over.origin == origin) {
-                        self.conclude_ended_start(at, &message, cx, out);
-                    } else {
-                        self.submit(at, *message, true, cx, out);
-                    }
+                    self.restore_message(at, *message, Turn::Announced, over, cx, out)
                 }
+                OpenMessage::Again(message) => self.restore_message(at, *message, Turn::Again, over, cx, out),
             }
+        }
+    }
+
+    fn restore_message(
+        &mut self,
+        at: usize,
+        message: Message,
+        turn: Turn,
+        over: &[Over],
+        cx: &mut Context<'_>,
+        out: &mut Out,
+    ) {
+        let origin = Mid { session: self.members[at].session, number: message.number };
+        let lives = self.streams.iter().any(|live| live.stream.origin == origin);
+        if !lives && over.iter().any(|over| over.origin == origin) {
+            self.conclude_ended_start(at, &message, cx, out);
+        } else {
+            self.submit(at, message, turn, cx, out);
         }
     }
 
     /// The stream that this message began is over before its caller learned of it.
     fn conclude_ended_start(&mut self, at: usize, message: &Message, cx: &mut Context<'_>, out: &mut Out) {
-        let sending = Sending::of(&self.members[at], message, true);
+        let sending = Sending::of(&self.members[at], message, Turn::Announced);
         self.answer(&sending, Outcome::NotDelivered(Reason::Expired, Vec::new()), cx.now, out);
     }
 }

@@ -20,6 +20,17 @@ pub(crate) enum Outcome {
     Error(ErrorCode, &'static str),
 }
 
+/// The how-many-eth time a message is acted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// No hub has seen it.
+    First,
+    /// Its gateway had it when a hub was lost.
+    Announced,
+    /// Gateway and hub were lost, and its device has sent it again, maybe after others with later numbers.
+    Again,
+}
+
 /// A message on its way through the hub.
 #[derive(Clone, Debug)]
 pub(crate) struct Sending {
@@ -35,7 +46,7 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
-    pub(crate) fn of(sender: &Member, message: &Message, resubmitted: bool) -> Self {
+    pub(crate) fn of(sender: &Member, message: &Message, turn: Turn) -> Self {
         Self {
             session: sender.session,
             device: sender.device.clone(),
@@ -44,7 +55,7 @@ impl Sending {
             digest: message.digest,
             to: message.to.clone(),
             accepted_at: message.accepted_at,
-            resubmitted,
+            resubmitted: turn != Turn::First,
         }
     }
 
@@ -97,17 +108,17 @@ impl Hub {
         if member.away.is_some() {
             return;
         }
-        let mut resubmitted = false;
+        let mut turn = Turn::First;
         if message.number <= member.accepted {
             let awaited = |entry: &Entry| entry.stage == Stage::Awaited;
             if !member.open.get(&message.number).is_some_and(awaited) {
                 return;
             }
             member.open.remove(&message.number);
-            resubmitted = true;
+            turn = Turn::Again;
         }
         member.accepted = member.accepted.max(message.number);
-        self.submit(at, message, resubmitted, cx, out);
+        self.submit(at, message, turn, cx, out);
     }
 
     /// Acts on a message, for the first time or once more after a hub was lost.
@@ -115,12 +126,12 @@ impl Hub {
         &mut self,
         at: usize,
         message: Message,
-        resubmitted: bool,
+        turn: Turn,
         cx: &mut Context<'_>,
         out: &mut Out,
     ) {
-        let sending = Sending::of(&self.members[at], &message, resubmitted);
-        if resubmitted && sending.accepted_at + self.limits.hub_delivery() <= cx.now {
+        let sending = Sending::of(&self.members[at], &message, turn);
+        if sending.resubmitted && sending.accepted_at + self.limits.hub_delivery() <= cx.now {
             return self.answer(&sending, Outcome::NotDelivered(Reason::Expired, Vec::new()), cx.now, out);
         }
         match message.command {
@@ -198,10 +209,9 @@ impl Hub {
                 Timing::Prompt | Timing::PromptCandidate => member.has_heard(mid),
             };
             if sending.resubmitted && heard && !planted!(self, NoDedupeOnRecovery) {
-                // Confirmed, unless it may have been lost from the window, or held back when the other hub died.
-                let certain = !member.lossy && timing == Timing::Prompt;
-                let state =
-                    if certain { TargetState::Delivered } else { TargetState::Failed(Reason::Expired) };
+                // It was put into the session, and is neither there any more nor known to be confirmed: it may have been
+                // lost from the window, or withdrawn, or passed by later numbers of its sender.
+                let state = TargetState::Failed(Reason::Expired);
                 self.judge(vec![Verdict { mid, by: *session, state }], now, out);
                 continue;
             }

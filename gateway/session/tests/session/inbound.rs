@@ -87,7 +87,8 @@ fn outcomes_that_the_hub_handed_over_can_be_repeated() {
 
 #[test]
 fn remembered_outcomes_are_bounded() {
-    let limits = Limits { remembered_outcomes: 2, ..Limits::default() };
+    // As many as are asked for, and a whole window of unconfirmed ones.
+    let limits = Limits { remembered_outcomes: 1, window_frames: 1, ..Limits::default() };
     let mut bench = Bench::live_with(limits, true, attached());
     for (number, name) in [(1, "a"), (2, "b"), (3, "c")] {
         bench.text(&offer(name));
@@ -113,7 +114,7 @@ fn what_was_open_is_handed_over_again_under_its_old_number() {
     let [message] = &messages(&again)[..] else { panic!("{again:?}") };
     assert_eq!((message.number, message.accepted_at), (4, START));
     assert!(bench.text(&offer("m4")).is_empty(), "once");
-    assert!(matches!(&bench.replica().open[..], [OpenMessage::Whole(message)] if message.number == 4));
+    assert!(matches!(&bench.replica().open[..], [OpenMessage::Again(message)] if message.number == 4));
     assert_eq!(messages(&bench.text(&offer("new")))[0].number, 9);
 }
 

@@ -9,7 +9,8 @@ use crate::support::*;
 #[test]
 fn before_the_session_is_there_the_new_hub_is_asked_for_it() {
     let asked = facts(Limits::default(), true);
-    let attach = asked.attach.clone();
+    let mut attach = asked.attach.clone();
+    attach.attempt = 1;
     let (mut bench, _) = Bench::open(asked);
     assert_eq!(
         bench.handle(Input::Roll { epoch: 4 }),
