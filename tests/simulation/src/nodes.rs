@@ -115,7 +115,7 @@ impl World {
         }
         // The worst moment for a crash is when a session changes hands.
         let handover = matches!(up, Up::Attach(..)) && self.plan.faults.hub_crash.is_some() && !self.healed;
-        if handover && self.dice.chance(5) {
+        if handover && self.dice.chance(10) {
             let soon = self.dice.millis(0, 1 + self.plan.bus_delay);
             self.after(soon, Event::Crash { user });
         }

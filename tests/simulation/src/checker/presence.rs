@@ -35,19 +35,22 @@ fn number(history: &History, user: usize, id: &DeviceId) -> Option<DeviceNo> {
 }
 
 fn no_early_word(history: &History, found: &mut Vec<Violation>) {
-    let mut live: BTreeMap<DeviceNo, BTreeSet<PipeNo>> = BTreeMap::new();
+    let mut live: BTreeMap<DeviceNo, PipeNo> = BTreeMap::new();
     let mut parted: BTreeMap<DeviceNo, (Millis, Parted)> = BTreeMap::new();
     // Since when a device may be called offline at once.
     let mut dismissed: BTreeSet<DeviceNo> = BTreeSet::new();
     for Entry { at, what } in &history.entries {
         match what {
             What::Attached { device, pipe, .. } => {
-                live.entry(*device).or_default().insert(*pipe);
+                // The one before it may not have heard yet that it was replaced.
+                live.insert(*device, *pipe);
                 dismissed.remove(device);
             }
             What::Detached { device, pipe, how, .. } => {
-                live.entry(*device).or_default().remove(pipe);
-                parted.insert(*device, (*at, *how));
+                if live.get(device) == Some(pipe) {
+                    live.remove(device);
+                    parted.insert(*device, (*at, *how));
+                }
             }
             What::Removed { device } | What::Revoked { device } => {
                 dismissed.insert(*device);
@@ -62,7 +65,7 @@ fn no_early_word(history: &History, found: &mut Vec<Violation>) {
                 if dismissed.contains(&device) {
                     continue;
                 }
-                let connected = live.get(&device).is_some_and(|pipes| !pipes.is_empty());
+                let connected = live.contains_key(&device);
                 let grace = history.limits.offline_grace;
                 let early = match parted.get(&device) {
                     _ if connected => Some("while it is connected".to_owned()),
