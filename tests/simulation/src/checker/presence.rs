@@ -46,11 +46,9 @@ fn no_early_word(history: &History, found: &mut Vec<Violation>) {
                 live.insert(*device, *pipe);
                 dismissed.remove(device);
             }
-            What::Detached { device, pipe, how, .. } => {
-                if live.get(device) == Some(pipe) {
-                    live.remove(device);
-                    parted.insert(*device, (*at, *how));
-                }
+            What::Detached { device, pipe, how, .. } if live.get(device) == Some(pipe) => {
+                live.remove(device);
+                parted.insert(*device, (*at, *how));
             }
             What::Removed { device } | What::Revoked { device } => {
                 dismissed.insert(*device);
