@@ -123,6 +123,11 @@ pub(crate) enum What {
         bytes: usize,
         replayed: bool,
     },
+    /// A session is handed to a connection; this was its last number.
+    Offered {
+        session: SessionId,
+        last_seq: u64,
+    },
     /// A row was to be written.
     Presence {
         user: usize,

@@ -219,6 +219,8 @@ impl World {
         let frames: Vec<_> = match down {
             Down::Attached(attached) => {
                 self.hubs[user].sessions.insert(conn, attached.session);
+                let (session, last_seq) = (attached.session, attached.last_seq);
+                self.saw(What::Offered { session, last_seq });
                 attached.replay.clone()
             }
             Down::Batch(items) => items

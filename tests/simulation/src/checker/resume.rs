@@ -107,6 +107,14 @@ impl Check<'_> {
                 let known = self.known.entry(*session).or_default();
                 known.numbered.insert(*seq, (class.clone(), *bytes));
             }
+            What::Offered { session, last_seq } => {
+                // What a hub that died had said beyond it reached nobody. A hub that lives forgets nothing.
+                let known = self.known.entry(*session).or_default();
+                let forgotten = known.numbered.split_off(&(last_seq + 1));
+                if let Some((seq, (class, _))) = forgotten.first_key_value().filter(|_| !known.hub_lost) {
+                    return Some(format!("the hub forgot frame {seq} ({class:?}) of session {session}"));
+                }
+            }
             What::Connects { device, resume, pipe } => {
                 self.asking.entry(*device).or_default().insert(*pipe);
                 // An earlier attempt that was never welcome may have taken the session with it.
