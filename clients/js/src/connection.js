@@ -19,7 +19,7 @@ import { onWake } from "./wake.js";
  * @property {KnownDevice} updated a device was renamed, or registered
  * @property {KnownDevice} removed a device was removed from the account
  * @property {Call} incoming a device rings
- * @property {Call} ongoing a call of this device that a former run of the program left: rejoin or end it
+ * @property {Call} ongoing a call of this device that a former run of the program left: go on with `accept`, or `end` it
  * @property {import("./wire.js").IceServer[]} iceservers renewed credentials
  * @property {Frame} message what belongs to no call: signaling without a stream, errors about frames without an id,
  *   and types that this version does not know
@@ -73,13 +73,15 @@ export class Connection extends Emitter {
     this.#calls = new Calls({
       deviceId: this.deviceId,
       clock: parts.clock,
+      random: parts.random,
       RTCPeerConnection: parts.RTCPeerConnection,
       MediaStream: parts.MediaStream,
       submit: (message) => this.#link.submit(message),
       iceServers: () => this.#iceServers,
       device: (id) => this.#roster.get(id),
       incoming: (call) => this.emit("incoming", call),
-      ongoing: (call) => this.emit("ongoing", call),
+      // Nobody would go on with it: the other side need not wait.
+      ongoing: (call) => (this.listens("ongoing") ? this.emit("ongoing", call) : call.end("device_lost")),
     });
   }
 
@@ -199,8 +201,7 @@ export class Connection extends Emitter {
       case "device_offline":
       case "device_updated":
       case "device_removed":
-        this.#tellChanges(frame);
-        return this.#calls.presence(frame);
+        return this.#tellChanges(frame);
       default:
         if (!this.#calls.handle(frame)) this.emit("message", frame);
     }

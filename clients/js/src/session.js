@@ -64,7 +64,7 @@ export class Session {
   #ping = false;
   #nextId = 1;
 
-  /** @param {Partial<typeof LIMITS>} [limits] */
+  /** @param {{ [Name in keyof typeof LIMITS]?: number }} [limits] */
   constructor(limits = {}) {
     this.limits = { ...LIMITS, ...limits };
     /** For whoever wonders what goes on. */

@@ -42,6 +42,7 @@ import { onWake } from "./wake.js";
  * @typedef {object} StreamzEvents
  * @property {import("./wire.js").User} signedin
  * @property {StreamzError | undefined} signedout with the reason, unless it was `logout()`
+ * @property {{ expiresAt: number }} renewed the tokens were refreshed; nothing needs to be done
  */
 
 /**
@@ -75,6 +76,7 @@ export class Streamz extends Emitter {
       ...(options.locks && { locks: options.locks }),
     });
     this.#tokens.on("ended", (error) => this.emit("signedout", error));
+    this.#tokens.on("renewed", ({ expiresAt }) => this.emit("renewed", { expiresAt }));
     this.#unwake = onWake(() => void this.#tokens.look());
     const call = this.#call.bind(this);
     /** The account's devices. */
