@@ -69,7 +69,14 @@ export class Calls {
     const type = options.type ?? (options.pull ? "video" : typeOf(media));
     const sourceId = options.pull && to !== null ? to : deviceId;
     const call = this.#make({ direction: "outgoing", peerId: to, id: null, type, sourceId, media, options });
-    this.#announce(call);
+    // Whoever rings a device that rings here answers it.
+    const rings = this.all.find((other) => other.direction === "incoming" && other.state === "ringing" && this.#mirrors(call, other));
+    if (rings && rings.id !== null) {
+      this.#answer(call, rings.id);
+      rings.over("answered");
+    } else {
+      this.#announce(call);
+    }
     return call;
   }
 
@@ -232,8 +239,9 @@ export class Calls {
       return true;
     }
     // Both ring each other at once, for the same: that is one call.
-    const mine = this.all.find((call) => call.direction === "outgoing" && call.state === "ringing" && same(call));
-    if (mine && mine.sourceId === this.#parts.deviceId && source_device_id === from_device_id) {
+    const theirs = { peerId: from_device_id, type: stream_type, sourceId: source_device_id };
+    const mine = this.all.find((call) => call.direction === "outgoing" && call.state === "ringing" && this.#mirrors(call, theirs));
+    if (mine) {
       if (mine.id === null) this.#glare.set(mine, ring);
       else this.#bothRing(mine, ring);
       return true;
@@ -241,6 +249,16 @@ export class Calls {
     const call = this.#make({ direction: "incoming", peerId: from_device_id, id: stream_id, type: stream_type, sourceId: source_device_id, media: null });
     this.#present(call, this.#parts.incoming);
     return true;
+  }
+
+  /**
+   * Whether two rings between the same devices want the same: each side sends what it has.
+   * @param {Call} mine
+   * @param {Pick<Call, "peerId" | "type" | "sourceId">} theirs
+   */
+  #mirrors(mine, theirs) {
+    const sends = mine.sourceId === this.#parts.deviceId && theirs.sourceId === theirs.peerId;
+    return sends && mine.peerId === theirs.peerId && mine.type === theirs.type;
   }
 
   /**
