@@ -36,10 +36,10 @@ async function run(name, account) {
   const given = `const server = ${JSON.stringify(server.url)}; const { email, password } = ${JSON.stringify(account)};`;
   const body = `<!doctype html><link rel="icon" href="data:,">${importMap}<video autoplay muted playsinline></video>
 <script type="module">${given}\n${snippet(`page=${name}`)}\nglobalThis.done();</script>`;
-  await page.route(`${files.origin}/snippet`, (route) => route.fulfill({ contentType: "text/html", body }));
+  files.pages.set(`/${name}`, body);
   const done = new Promise((resolve, reject) => {
     page.on("pageerror", reject);
-    void page.exposeFunction("done", () => resolve(undefined)).then(() => page.goto(`${files.origin}/snippet`)).catch(reject);
+    void page.exposeFunction("done", () => resolve(undefined)).then(() => page.goto(`${files.origin}/${name}`)).catch(reject);
   });
   await done;
   return page;

@@ -31,8 +31,12 @@ const TYPES = new Map([[".js", "text/javascript"], [".html", "text/html"]]);
 
 /** Serves the package's own files on a free port: they need no build step. */
 export async function serveFiles() {
+  /** Pages that a test makes, by path. @type {Map<string, string>} */
+  const pages = new Map();
   const server = createServer(async (request, response) => {
     const path = normalize(new URL(request.url ?? "/", "http://h").pathname);
+    const page = pages.get(path);
+    if (page !== undefined) return void response.writeHead(200, { "content-type": "text/html" }).end(page);
     const file = path === "/" ? "test/browser/page.html" : path;
     try {
       const content = await readFile(join(ROOT, file));
@@ -46,6 +50,7 @@ export async function serveFiles() {
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
   return {
     origin: `http://127.0.0.1:${port}`,
+    pages,
     async stop() {
       server.closeAllConnections();
       server.close();
