@@ -190,12 +190,12 @@ export class Connection extends Emitter {
     switch (type) {
       case "welcome":
         this.#iceServers = payload.ice_servers;
-        this.#calls.renewIceServers();
+        this.#calls.renewIceServers(false);
         this.#tellChanges(frame);
         return this.#calls.welcome(payload);
       case "ice_servers":
         this.#iceServers = payload.ice_servers;
-        this.#calls.renewIceServers();
+        this.#calls.renewIceServers(true);
         return this.emit("iceservers", this.#iceServers);
       case "device_online":
       case "device_offline":

@@ -9,7 +9,7 @@ import { isNews } from "./stats.js";
 /** @template T @typedef {ReturnType<typeof deferred<T>>} Deferred */
 
 /**
- * How the media flows: `interrupted` is mended by itself.
+ * `interrupted` is mended by itself.
  * @typedef {"none" | "connecting" | "connected" | "interrupted"} MediaState
  */
 
@@ -59,8 +59,6 @@ export class Call extends Emitter {
   #peer;
   /** @type {Map<MediaStreamTrack, MediaStream[]>} */
   #tracks = new Map();
-  /** @type {(() => void)[]} */
-  #cancels = [];
   /** @type {(() => void) | undefined} */
   #giveUp;
   /** @type {CallStats | undefined} */
@@ -100,6 +98,7 @@ export class Call extends Emitter {
     if (this.ongoing) this.#state = "active";
   }
 
+  /** Where it stands. */
   get state() {
     return this.#state;
   }
@@ -150,11 +149,8 @@ export class Call extends Emitter {
     this.#mustLive();
     if (this.#peer) return this.ready;
     this.#take(media);
-    if (this.ongoing) {
-      this.#begin(true);
-      return this.ready;
-    }
-    this.#begin(false);
+    this.#begin(this.ongoing);
+    if (this.ongoing) return this.ready;
     try {
       await this.#parts.send({ type: "stream_accept", payload: { stream_id: this.id } });
     } catch (error) {
@@ -210,14 +206,13 @@ export class Call extends Emitter {
     this.#tracks.set(by, streams);
   }
 
-  /** Sends silence and black instead, or the real thing again. @param {"audio" | "video"} kind @param {boolean} muted */
+  /** Sends silence or black, or the real thing again. @param {"audio" | "video"} kind @param {boolean} muted */
   mute(kind, muted = true) {
     for (const track of this.#tracks.keys()) if (track.kind === kind) track.enabled = !muted;
   }
 
   /** Opens a data channel; the other side hears of it as `channel`. @param {string} label @param {RTCDataChannelInit} [options] */
   openChannel(label, options) {
-    this.#mustLive();
     if (!this.#peer) throw new StreamzError("wrong_state", "Nobody has answered yet.");
     return this.#peer.pc.createDataChannel(label, options);
   }
@@ -257,12 +252,12 @@ export class Call extends Emitter {
     if (this.#state === "ended") return;
     this.endReason = reason;
     this.#giveUp?.();
-    for (const cancel of this.#cancels.splice(0)) cancel();
     this.#peer?.close();
     this.#setMedia("none");
     this.#set("ended");
-    const error = cause ?? new StreamzError(reason, `The call is over: ${reason}.`);
-    for (const waiting of [this.#accepted, this.#ready, this.#channel]) waiting.reject(error);
+    for (const waiting of [this.#accepted, this.#ready, this.#channel]) {
+      waiting.reject(cause ?? new StreamzError(reason, `The call is over: ${reason}.`));
+    }
     this.#ended.resolve(reason);
     this.emit("ended", reason);
     this.#parts.over(this);
@@ -273,19 +268,14 @@ export class Call extends Emitter {
     if (this.#media !== "none") this.#peer?.restart();
   }
 
-  /** @internal */
-  renewIceServers() {
-    this.#peer?.renew(this.#parts.shared.iceServers(), this.stats?.path === "relay");
+  /** @param {boolean} lapse whether the old ones are about to lapse @internal */
+  renewIceServers(lapse) {
+    this.#peer?.renew(this.#parts.shared.iceServers(), lapse && this.stats?.path === "relay");
   }
 
   /** One of several that rang said no. @param {string} by @internal */
   declinedBy(by) {
     this.emit("declined", by);
-  }
-
-  /** What it sends. @internal */
-  get tracks() {
-    return this.#tracks;
   }
 
   /** @param {boolean} begins */
@@ -320,7 +310,7 @@ export class Call extends Emitter {
       this.#giveUp = undefined;
       this.#setMedia("connected");
       this.#checkReady();
-      this.#measure();
+      this.#peer?.measure(this.#parts.options?.statsMs ?? STATS_MS, (stats) => this.#measured(stats));
     } else if (state === "disconnected" || state === "failed") {
       this.#setMedia("interrupted");
       if (!this.#giveUp) this.#armGiveUp();
@@ -359,22 +349,8 @@ export class Call extends Emitter {
 
   /** @param {unknown} error */
   #failed(error) {
-    const text = "The browser refused what the other side described.";
     this.#tell("stream_end", "media_failed");
-    this.over("media_failed", new StreamzError("media_failed", text, { cause: error }));
-  }
-
-  #measure() {
-    for (const cancel of this.#cancels.splice(0)) cancel();
-    const { clock } = this.#parts.shared;
-    const again = async () => {
-      const peer = this.#peer;
-      const stats = await peer?.stats(clock.now()).catch(() => undefined);
-      if (this.#state === "ended" || peer !== this.#peer) return;
-      if (stats) this.#measured(stats);
-      this.#cancels = [clock.alarm(clock.now() + (this.#parts.options?.statsMs ?? STATS_MS), () => void again())];
-    };
-    void again();
+    this.over("media_failed", new StreamzError("media_failed", "A description was refused.", { cause: error }));
   }
 
   /** @param {CallStats} stats */
@@ -384,8 +360,8 @@ export class Call extends Emitter {
     // One of the two keeps the record, so that it does not go to and fro.
     if (this.direction !== "outgoing" || this.orphaned || !isNews(stats, this.#told)) return;
     this.#told = stats;
-    const latency_ms = stats.rttMs === null ? {} : { latency_ms: stats.rttMs };
-    const payload = { stream_id: this.id, connection_type: stats.path, quality: stats.quality, ...latency_ms };
+    const latency_ms = stats.rttMs ?? undefined;
+    const payload = { stream_id: this.id, connection_type: stats.path, quality: stats.quality, latency_ms };
     this.#parts.send({ type: "stream_stats", payload }).catch(() => {
       this.#told = undefined;
     });

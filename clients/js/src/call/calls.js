@@ -131,8 +131,9 @@ export class Calls {
     for (const call of this.all) call.networkChanged();
   }
 
-  renewIceServers() {
-    for (const call of this.all) call.renewIceServers();
+  /** @param {boolean} lapse whether the old ones are about to lapse */
+  renewIceServers(lapse) {
+    for (const call of this.all) call.renewIceServers(lapse);
   }
 
   endAll() {

@@ -36,6 +36,10 @@ export class Peer {
   #backoff;
   /** @type {(() => void) | undefined} */
   #cancel;
+  #closed = false;
+  #measuring = false;
+  /** @type {(() => void) | undefined} */
+  #unmeasure;
   /** @type {import("./stats.js").Totals | undefined} */
   #totals;
   /** @type {Map<MediaStreamTrack, RTCRtpSender>} */
@@ -112,16 +116,32 @@ export class Peer {
     if (relayed) this.restart();
   }
 
-  /** @param {number} now */
-  async stats(now) {
-    const report = await this.pc.getStats();
-    const { stats, totals } = readStats(report.values(), now, this.#totals);
-    this.#totals = totals;
-    return stats;
+  /**
+   * Reads the statistics now and every so often, until it is closed.
+   * @param {number} everyMs
+   * @param {(stats: import("./stats.js").CallStats) => void} tell
+   */
+  measure(everyMs, tell) {
+    const { clock } = this.#parts;
+    const look = async () => {
+      const report = await this.pc.getStats().catch(() => undefined);
+      if (this.#closed) return;
+      if (report) {
+        const { stats, totals } = readStats(report.values(), clock.now(), this.#totals);
+        this.#totals = totals;
+        tell(stats);
+      }
+      this.#unmeasure = clock.alarm(clock.now() + everyMs, () => void look());
+    };
+    if (this.#measuring) return;
+    this.#measuring = true;
+    void look();
   }
 
   close() {
+    this.#closed = true;
     this.#cancel?.();
+    this.#unmeasure?.();
     this.#negotiation.close();
     this.pc.onconnectionstatechange = this.pc.ontrack = this.pc.ondatachannel = null;
     this.pc.close();

@@ -130,3 +130,92 @@ export function device(id, rest = {}) {
 export async function turns() {
   for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
 }
+
+/** A peer connection that does as it is told, and whose descriptions name their origin. */
+export class FakePeerConnection extends EventTarget {
+  static made = 0;
+  number = (FakePeerConnection.made += 1);
+  version = 0;
+  signalingState = "stable";
+  connectionState = "new";
+  /** @type {any} */
+  localDescription = null;
+  /** @type {any} */
+  remoteDescription = null;
+  /** @type {any[]} */
+  candidates = [];
+  restarts = 0;
+  closed = false;
+  onnegotiationneeded = () => {};
+  onconnectionstatechange = () => {};
+  ontrack = (/** @type {any} */ _event) => {};
+
+  /** @param {any} configuration */
+  constructor(configuration) {
+    super();
+    this.configuration = configuration;
+  }
+
+  addTrack() {
+    return {};
+  }
+
+  addTransceiver() {}
+  getTransceivers() {
+    return [];
+  }
+
+  createDataChannel() {
+    return Object.assign(new EventTarget(), { label: "data", readyState: "connecting" });
+  }
+
+  async setLocalDescription() {
+    const type = this.signalingState === "have-remote-offer" ? "answer" : "offer";
+    this.version += 1;
+    this.localDescription = { type, sdp: `v=0\r\no=- ${this.number} ${this.version} IN IP4 127.0.0.1\r\n` };
+    this.signalingState = type === "offer" ? "have-local-offer" : "stable";
+  }
+
+  /** @param {any} description */
+  async setRemoteDescription(description) {
+    this.remoteDescription = description;
+    this.signalingState = description.type === "offer" ? "have-remote-offer" : "stable";
+  }
+
+  /** @param {any} candidate */
+  async addIceCandidate(candidate) {
+    this.candidates.push(candidate);
+  }
+
+  setConfiguration() {}
+  restartIce() {
+    this.restarts += 1;
+  }
+
+  async getStats() {
+    return new Map();
+  }
+
+  close() {
+    this.closed = true;
+    this.signalingState = "closed";
+  }
+
+  /** @param {string} state */
+  becomes(state) {
+    this.connectionState = state;
+    this.onconnectionstatechange();
+  }
+}
+
+export class FakeMediaStream {
+  /** @type {any[]} */
+  tracks = [];
+  getTracks() {
+    return this.tracks;
+  }
+  addTrack(/** @type {any} */ track) {
+    this.tracks.push(track);
+  }
+  removeTrack() {}
+}

@@ -23,6 +23,7 @@ export class Call extends Emitter<CallEvents> {
     endReason: string | null;
     /** Lasts on without the server's knowledge, until it is announced anew. */
     orphaned: boolean;
+    /** Where it stands. */
     get state(): "ringing" | "active" | "ended";
     /** How the media flows. */
     get media(): MediaState;
@@ -59,7 +60,7 @@ export class Call extends Emitter<CallEvents> {
      * @param {MediaStreamTrack} by
      */
     replaceTrack(track: MediaStreamTrack, by: MediaStreamTrack): Promise<void>;
-    /** Sends silence and black instead, or the real thing again. @param {"audio" | "video"} kind @param {boolean} muted */
+    /** Sends silence or black, or the real thing again. @param {"audio" | "video"} kind @param {boolean} muted */
     mute(kind: "audio" | "video", muted?: boolean): void;
     /** Opens a data channel; the other side hears of it as `channel`. @param {string} label @param {RTCDataChannelInit} [options] */
     openChannel(label: string, options?: RTCDataChannelInit): RTCDataChannel;
@@ -73,19 +74,17 @@ export class Call extends Emitter<CallEvents> {
     over(reason: string, cause?: StreamzError): void;
     /** @internal */
     networkChanged(): void;
-    /** @internal */
-    renewIceServers(): void;
+    /** @param {boolean} lapse whether the old ones are about to lapse @internal */
+    renewIceServers(lapse: boolean): void;
     /** One of several that rang said no. @param {string} by @internal */
     declinedBy(by: string): void;
-    /** What it sends. @internal */
-    get tracks(): Map<MediaStreamTrack, MediaStream[]>;
     #private;
 }
 export type StreamType = import("../wire.js").StreamType;
 export type CallStats = import("./stats.js").CallStats;
 export type Deferred<T> = ReturnType<typeof deferred<T>>;
 /**
- * How the media flows: `interrupted` is mended by itself.
+ * `interrupted` is mended by itself.
  */
 export type MediaState = "none" | "connecting" | "connected" | "interrupted";
 export type CallEvents = {

@@ -21,7 +21,8 @@ export class Calls {
      */
     welcome({ resumed, streams }: import("../wire.js").Welcome): void;
     networkChanged(): void;
-    renewIceServers(): void;
+    /** @param {boolean} lapse whether the old ones are about to lapse */
+    renewIceServers(lapse: boolean): void;
     endAll(): void;
     /** @param {StreamzError} [error] */
     connectionClosed(error?: StreamzError): void;

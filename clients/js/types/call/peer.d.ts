@@ -38,8 +38,12 @@ export class Peer {
     restart(): void;
     /** @param {import("../wire.js").IceServer[]} iceServers @param {boolean} relayed whether the path is through one of them */
     renew(iceServers: import("../wire.js").IceServer[], relayed: boolean): void;
-    /** @param {number} now */
-    stats(now: number): Promise<import("./stats.js").CallStats>;
+    /**
+     * Reads the statistics now and every so often, until it is closed.
+     * @param {number} everyMs
+     * @param {(stats: import("./stats.js").CallStats) => void} tell
+     */
+    measure(everyMs: number, tell: (stats: import("./stats.js").CallStats) => void): void;
     close(): void;
     #private;
 }
