@@ -83,7 +83,7 @@ test-browser: servers ## the JavaScript client in Chromium: real calls between p
 servers:
 	@missing=""; \
 	command -v cargo >/dev/null || { echo "Rust is not installed: see https://rustup.rs" >&2; exit 1; }; \
-	node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null \
+	node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null \
 		|| { echo "Node.js 20 or newer is not installed: see https://nodejs.org" >&2; exit 1; }; \
 	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
 	command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null \
