@@ -1,10 +1,12 @@
 //! `streamz check`: is the configuration right, and is what it names there?
 
+use std::io::ErrorKind;
+
 use streamz_platform::config::{BusConfig, DatabaseConfig, Role};
 use streamz_platform::{Config, ConfigArgs};
 
 use crate::exit::Failure;
-use crate::store;
+use crate::{lock, store};
 
 pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let config = Config::load(Role::Embedded, args)?;
@@ -36,6 +38,10 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
 async fn address(config: &Config) -> Result<String, String> {
     match tokio::net::TcpListener::bind(config.listen).await {
         Ok(_) => Ok(format!("{} is free", config.listen)),
+        // Asked beside a running server, everything is as it should be.
+        Err(error) if error.kind() == ErrorKind::AddrInUse && lock::is_taken(config) => {
+            Ok(format!("{} is in use, and a streamz serves from the database", config.listen))
+        }
         Err(error) => Err(format!("HOST, PORT: {} cannot be listened on: {error}", config.listen)),
     }
 }

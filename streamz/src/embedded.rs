@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::exit::Failure;
-use crate::{maintenance, store};
+use crate::{lock, maintenance, store};
 
 /// What is said of a variable whose role this program does not have yet.
 pub(crate) const NO_REDIS: &str =
@@ -65,6 +65,8 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let listening = Tasks::new();
     listening.spawn("signals", signals);
 
+    // Until the very end.
+    let _lock = lock::take(&config)?;
     let store = store::open(&config.database, config.database_pool.get()).await?;
     store::prepare(&store, &config.database).await?;
     let listener = listen(config.listen, "HOST, PORT").await?;

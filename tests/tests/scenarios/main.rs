@@ -14,6 +14,7 @@ mod ice;
 mod lifecycle;
 mod limits;
 mod limits_http;
+mod one_folder;
 mod one_socket;
 mod outage;
 mod presence;
