@@ -21,6 +21,7 @@ mod presence;
 mod relay;
 mod resume;
 mod rings;
+mod secrecy;
 mod simple;
 mod slow;
 mod streams;
