@@ -215,7 +215,7 @@ impl Config {
             signing: sections::read_signing(r, environment, shared, &data_dir, &mut warnings),
             tokens: sections::read_tokens(r),
             origins: sections::read_origins(r, environment, &mut warnings),
-            trusted_proxies: sections::read_proxies(r),
+            trusted_proxies: sections::read_proxies(r, environment, &mut warnings),
             ice: sections::read_ice(r),
             telemetry: sections::read_telemetry(r, environment),
             limits: sections::read_limits(r),

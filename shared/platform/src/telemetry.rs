@@ -37,10 +37,21 @@ impl LogFilter {
     /// Reads `RUST_LOG`.
     ///
     /// # Errors
-    /// The text is not a filter such as `info,streamz_hub=debug`.
-    pub fn parse(text: &str) -> Result<Self, ParseError> {
-        EnvFilter::builder().parse(text)?;
-        Ok(Self(text.to_owned()))
+    /// The text is not a filter such as `info,streamz_hub=debug`, in words that say what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wanted = "write levels, such as info or info,streamz_gateway=debug";
+        EnvFilter::builder().parse(text).map_err(|_| wanted.to_owned())?;
+        // To the filter a lone word is a program part, of which everything is shown, and of all others nothing: whoever
+        // mistypes a level would start a silent server.
+        let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+        // A span's fields have signs of their own.
+        let names_level = |word: &str| word.rsplit(']').next().is_some_and(|rest| rest.contains('='));
+        match text.split(',').map(str::trim).find(|word| !is_level(word) && !names_level(word)) {
+            Some(word) => {
+                Err(format!("{word:?} is no level (off, error, warn, info, debug, trace); {wanted}"))
+            }
+            None => Ok(Self(text.to_owned())),
+        }
     }
 
     /// ractor makes a span for every actor; nobody asked for those, unless somebody did.
@@ -120,7 +131,30 @@ mod tests {
 
     #[test]
     fn a_bad_filter_is_refused() {
-        assert!(LogFilter::parse("streamz=chatty").is_err());
+        for bad in
+            ["streamz=chatty", "a=b=c", "loud", "info,loud", "streamz_hub", "inf", "debug,hyper::proto"]
+        {
+            let error = LogFilter::parse(bad).expect_err(bad);
+            assert!(error.contains("write levels"), "{error}");
+        }
+        let error = LogFilter::parse("info, loud").unwrap_err();
+        assert!(error.starts_with("\"loud\" is no level (off, error, "), "{error}");
+    }
+
+    #[test]
+    fn a_good_filter_is_taken() {
+        for good in [
+            "info",
+            "OFF",
+            "Warn",
+            "3",
+            "off,streamz=info",
+            "a::b=trace",
+            "streamz=",
+            "info,[{request_id=x}]=debug",
+        ] {
+            assert!(LogFilter::parse(good).is_ok(), "{good}");
+        }
     }
 
     #[test]

@@ -173,9 +173,7 @@ pub(super) fn read_ice(r: &mut Reader<'_>) -> IceServers {
 }
 
 pub(super) fn read_telemetry(r: &mut Reader<'_>, environment: Environment) -> TelemetryConfig {
-    let filter = r.parsed("RUST_LOG", |text| {
-        LogFilter::parse(text).map_err(|_| "write levels, such as info or info,streamz_gateway=debug")
-    });
+    let filter = r.parsed("RUST_LOG", LogFilter::parse);
     TelemetryConfig {
         filter: filter.unwrap_or_default(),
         json: environment == Environment::Production,
@@ -261,8 +259,28 @@ pub(super) fn read_nonzero(r: &mut Reader<'_>, name: &'static str, most: u32) ->
     NonZeroU32::new(r.number(name, 1..=most)).unwrap_or(NonZeroU32::MIN)
 }
 
-pub(super) fn read_proxies(r: &mut Reader<'_>) -> TrustedProxies {
-    TrustedProxies(r.list("TRUSTED_PROXIES", network::parse_network))
+pub(super) fn read_proxies(
+    r: &mut Reader<'_>,
+    environment: Environment,
+    warnings: &mut Vec<String>,
+) -> TrustedProxies {
+    let networks = r.list("TRUSTED_PROXIES", network::parse_network);
+    // Then every client is a proxy, whose word on its own address is believed.
+    if let Some(all) = networks.iter().find(|network| network.prefix_len() == 0) {
+        if environment == Environment::Production {
+            r.problem(
+                "TRUSTED_PROXIES",
+                format!(
+                    "trusts everybody ({all}), so that any client may claim any address: with ENV=production write \
+                     the networks of your proxies, such as 10.0.0.0/8."
+                ),
+            );
+        } else {
+            warnings
+                .push(format!("TRUSTED_PROXIES trusts everybody ({all}); ENV=production would refuse it."));
+        }
+    }
+    TrustedProxies(networks)
 }
 
 pub(super) fn read_http(r: &mut Reader<'_>) -> HttpLimits {
