@@ -216,7 +216,7 @@ impl Config {
             tokens: sections::read_tokens(r),
             origins: sections::read_origins(r, environment, &mut warnings),
             trusted_proxies: sections::read_proxies(r, environment, &mut warnings),
-            ice: sections::read_ice(r),
+            ice: sections::read_ice(r, environment, &mut warnings),
             telemetry: sections::read_telemetry(r, environment),
             limits: sections::read_limits(r),
             message_rate: sections::read_message_rate(r),

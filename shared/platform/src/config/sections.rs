@@ -102,16 +102,25 @@ pub(super) fn read_signing(
         }
         return SigningSource::KeyFile(data_dir.join("key"));
     };
-    match secrets::weakness(secret) {
-        Some(weakness) if production => {
-            r.problem("JWT_SECRET", format!("is weak: it {weakness}; {advice}."));
-        }
-        Some(weakness) => {
-            warnings.push(format!("JWT_SECRET is weak (it {weakness}); ENV=production would refuse it."));
-        }
-        None => {}
-    }
+    judge(r, environment, warnings, ("JWT_SECRET", secret), secrets::SIGNING_MIN_BYTES, advice);
     SigningSource::Secret(secret.into())
+}
+
+/// A weak secret is a problem in production, and worth a word in development.
+fn judge(
+    r: &mut Reader<'_>,
+    environment: Environment,
+    warnings: &mut Vec<String>,
+    (name, secret): (&'static str, &str),
+    least: usize,
+    advice: &str,
+) {
+    let Some(weakness) = secrets::weakness(secret, least) else { return };
+    if environment == Environment::Production {
+        r.problem(name, format!("is weak: it {weakness}; {advice}."));
+    } else {
+        warnings.push(format!("{name} is weak (it {weakness}); ENV=production would refuse it."));
+    }
 }
 
 pub(super) fn read_tokens(r: &mut Reader<'_>) -> TokenConfig {
@@ -158,9 +167,19 @@ pub(super) fn read_origins(
     AllowedOrigins::Only { listed: r.list("ALLOWED_ORIGINS", Origin::parse), localhost: false }
 }
 
-pub(super) fn read_ice(r: &mut Reader<'_>) -> IceServers {
+pub(super) fn read_ice(
+    r: &mut Reader<'_>,
+    environment: Environment,
+    warnings: &mut Vec<String>,
+) -> IceServers {
     let urls = r.list("TURN_URLS", |text| IceUrl::parse(text).map_err(|error| error.problem));
-    let secret = r.text("TURN_SECRET").map(SecretString::from);
+    let secret = r.text("TURN_SECRET");
+    if let Some(secret) = secret {
+        let advice =
+            "give it and your TURN servers 32 random bytes, such as the output of `openssl rand -base64 32`";
+        judge(r, environment, warnings, ("TURN_SECRET", secret), secrets::TURN_MIN_BYTES, advice);
+    }
+    let secret = secret.map(SecretString::from);
     let ttl = r.duration("TURN_TTL", MINUTE..=7 * DAY);
     IceServers::new(urls, secret, ttl).unwrap_or_else(|_| {
         r.problem(

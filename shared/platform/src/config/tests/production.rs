@@ -40,6 +40,19 @@ fn production_refuses_wildcard_origins_and_does_not_assume_localhost() {
 }
 
 #[test]
+fn production_refuses_weak_turn_secrets() {
+    let base = [("ENV", "production"), ("JWT_SECRET", STRONG), ("TURN_URLS", "turn:t.example")];
+    for weak in ["north", "mysecret-mysecret", "abcdefghijklmnopqrst"] {
+        let problem = problem(Role::Embedded, &[&base[..], &[("TURN_SECRET", weak)]].concat());
+        assert_eq!(problem.variable, "TURN_SECRET");
+        assert!(problem.message.starts_with("is weak: it "), "{problem}");
+        assert!(!problem.message.contains(weak), "{problem}");
+        assert_eq!(good(&[("TURN_SECRET", weak)]).warnings.len(), 1);
+    }
+    good(&[&base[..], &[("TURN_SECRET", "gT5wQz8LmX2vRk0p")]].concat());
+}
+
+#[test]
 fn production_trusts_nobody_as_everybody() {
     let base = [("ENV", "production"), ("JWT_SECRET", STRONG)];
     for all in ["0.0.0.0/0", "::/0", "10.0.0.0/8,::/0"] {
