@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use streamz_platform::config::{BusConfig, DatabaseConfig, Role};
+use streamz_platform::config::{BusConfig, DatabaseConfig, Role, SigningSource};
 use streamz_platform::{Config, ConfigArgs};
 
 use crate::exit::Failure;
@@ -68,9 +68,13 @@ async fn database(config: &Config) -> Result<String, String> {
 
 fn signing(config: &Config) -> Result<String, String> {
     match &config.signing {
-        streamz_platform::config::SigningSource::KeyFile(path) if !path.exists() => {
+        SigningSource::Secret(_) => Ok("JWT_SECRET".to_owned()),
+        SigningSource::KeyFile(path) if !path.exists() => {
             Ok(format!("{} will be made at the start", path.display()))
         }
-        source => source.load().map(|_| "can be read".to_owned()).map_err(|error| error.to_string()),
+        source @ SigningSource::KeyFile(path) => match source.load() {
+            Ok(_) => Ok(format!("{} can be read", path.display())),
+            Err(error) => Err(error.to_string()),
+        },
     }
 }

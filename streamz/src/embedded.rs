@@ -16,7 +16,7 @@ use streamz_gateway::serve::{KEEP_ALIVE, ServeOptions, ServeReport, serve};
 use streamz_gateway::state::{AppState, Parts, Settings};
 use streamz_gateway::ws::{self, StateAuthority, WebSockets};
 use streamz_gateway::{Connections, Sockets, http};
-use streamz_platform::config::{BusConfig, DatabaseConfig, Role};
+use streamz_platform::config::{BusConfig, DatabaseConfig, Role, SigningSource};
 use streamz_platform::{Clock, Config, ConfigArgs, Shutdown, Tasks};
 use streamz_protocol::GatewayId;
 use streamz_signaling_node::{DeskLimits, Node, NodeConfig};
@@ -78,8 +78,9 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let running = compose(&config, store, &tasks).await?;
     let accepting = CancellationToken::new();
     let listeners = Tasks::new();
+    let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose().map_err(Failure::unable)?;
     running.serve(&config, listener, admin, &accepting, &listeners);
-    greet(&config, &address.to_string());
+    greet(&config, address, admin_address);
 
     shutdown.begun().await;
     let ended = async {
@@ -228,15 +229,21 @@ fn report(served: ServeReport) {
 }
 
 /// Says where everything is. To standard output, for people; logs go to standard error.
-fn greet(config: &Config, address: &str) {
+fn greet(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) {
     let data = match &config.database {
-        DatabaseConfig::Sqlite { path } => {
-            format!("{} and its key in {}", path.display(), config.data_dir.display())
-        }
+        DatabaseConfig::Sqlite { path } => path.display().to_string(),
         DatabaseConfig::Postgres { .. } => "the Postgres database of DATABASE_URL".to_owned(),
+    };
+    let key = match &config.signing {
+        SigningSource::Secret(_) => "JWT_SECRET".to_owned(),
+        SigningSource::KeyFile(path) => path.display().to_string(),
     };
     println!("Streamz {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
     println!("  data      {data}");
+    println!("  key       {key}");
+    if let Some(admin) = admin {
+        println!("  admin     http://{admin}/metrics, and /health and /ready");
+    }
     println!("  try       http://{address}/docs in a browser, or the tour in README.md");
     println!("  stop      Ctrl-C");
 }

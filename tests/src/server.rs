@@ -96,7 +96,9 @@ impl Server {
             panic!("streamz did not start:\n{}", process.log());
         };
         let http = Http::new(&url);
-        eventually(|| async { (http.get("/ready").await.status == 200).then_some(()) }).await;
+        // With a port of its own, readiness is not beside the API.
+        let path = if variables.contains_key("ADMIN_PORT") { "/ping" } else { "/ready" };
+        eventually(|| async { (http.get(path).await.status == 200).then_some(()) }).await;
         let started_in = began.elapsed();
         (process, url, started_in)
     }
