@@ -84,10 +84,14 @@ servers:
 	command -v jq >/dev/null || missing="$$missing jq"; \
 	$(install_missing)
 
+# Nothing is linked here, so libFuzzer itself (C++) need not be built: any file stands for it.
+FUZZ_LINT = CUSTOM_LIBFUZZER_PATH=$(CURDIR)/fuzz/Cargo.toml
+
 .PHONY: lint
 lint: ## clippy, with every warning an error
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p streamz-simulation --features planted-bugs --all-targets -- -D warnings
+	$(FUZZ_LINT) cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) -- -D warnings
 
 .PHONY: fmt
 fmt: ## format everything
