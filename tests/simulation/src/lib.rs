@@ -45,4 +45,4 @@ pub enum Bug {
 }
 
 #[cfg(feature = "planted-bugs")]
-pub use runs::run_with;
+pub use runs::{run_with, verify_with};
