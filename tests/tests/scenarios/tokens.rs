@@ -29,10 +29,9 @@ async fn a_lapsing_token_is_announced_and_replaced(topology: Topology) {
     while began.elapsed().as_secs() < 10 {
         token = user.api.refresh(&token.refresh_token).await.unwrap();
         let fresh = token.access_token.expose_secret();
-        let answer = tell(
-            &mut phone,
-            json!({"type": "auth", "payload": {"token": fresh}, "id": fresh[100..].get(..20)}),
-        );
+        // Of the signature: each token is another message, and so has another id.
+        let id = &fresh[fresh.len() - 20..];
+        let answer = tell(&mut phone, json!({"type": "auth", "payload": {"token": fresh}, "id": id}));
         assert_delivered(&answer.await);
         phone.until("token_expiring").await;
         tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
