@@ -69,15 +69,15 @@ SIMULATION = cargo test -p streamz-simulation --profile sim
 test: servers node ## everything: units, contracts, end to end, clients, simulation (installs what is missing)
 	cargo build --workspace --exclude streamz-simulation --all-targets
 	STREAMZ_BIN=$(TARGET)/debug/streamz cargo test --workspace --exclude streamz-simulation --no-fail-fast $(ARGS)
-	cd clients/js && npm ci --no-audit --no-fund && STREAMZ_BIN=$(TARGET)/debug/streamz npm test
+	cd clients/js && npm ci --no-audit --no-fund && npm run check && npm run test:unit
 	$(SIMULATION) --features planted-bugs --test planted_bugs
 	$(SIMULATION)
 
 .PHONY: test-browser
-test-browser: servers node ## the JavaScript client in Chromium: real calls between pages (installs Chromium)
+test-browser: servers node ## the JavaScript client at a server, and calls between pages in Chromium (installs it)
 	@missing=""; command -v chromium >/dev/null || missing=" chromium"; $(install_missing)
 	cargo build
-	cd clients/js && npm ci --no-audit --no-fund && STREAMZ_BIN=$(TARGET)/debug/streamz npm run test:browser
+	cd clients/js && npm ci --no-audit --no-fund && export STREAMZ_BIN=$(TARGET)/debug/streamz && npm run test:integration && npm run test:browser
 
 .PHONY: servers
 servers:
