@@ -36,6 +36,7 @@
 mod db;
 mod devices;
 mod error;
+pub mod json;
 mod login;
 mod pages;
 mod presence;
