@@ -12,6 +12,7 @@ pub mod bus;
 pub mod client;
 pub mod client_encode;
 pub mod codes;
+mod command;
 mod hash;
 pub mod ids;
 mod json;

@@ -14,6 +14,7 @@
 //! | `ice` | candidates that wait for their offer |
 //! | `presence` | who is shown online |
 //! | `recovery` | a new hub learns from the gateways what the old one knew |
+//! | `sending` | a message on its way, and what its sender will be told |
 //! | `catch_up` | parties that missed a stream's progress are told |
 //! | `inspect` | how much a hub holds |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -29,6 +30,7 @@ mod planted;
 mod presence;
 mod recovery;
 mod relay;
+mod sending;
 mod streams;
 
 pub use effect::{Context, Effect, Input, Record, RegisterFailure, Rest, StoreAway};

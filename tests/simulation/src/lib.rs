@@ -23,6 +23,7 @@ mod faults;
 mod gateways;
 mod history;
 mod nodes;
+mod own;
 mod plan;
 mod queue;
 mod runs;

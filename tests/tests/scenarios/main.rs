@@ -11,6 +11,7 @@ mod hostile_strangers;
 mod hostile_tokens;
 mod hub_rest;
 mod ice;
+mod ids;
 mod lifecycle;
 mod limits;
 mod limits_http;

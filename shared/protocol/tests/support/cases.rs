@@ -94,7 +94,9 @@ kinds!(
             ..
         } => "ice_candidate",
         ClientMessage::Ack { .. } => "ack",
-        ClientMessage::Ping => "ping",
+        // No device says the second: gateways answer so.
+        ClientMessage::Ping
+            | ClientMessage::Command { command: Draft::Whole(Command::Answered(_)), .. } => "ping",
         ClientMessage::Auth { .. } => "auth",
     }
 );
