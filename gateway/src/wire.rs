@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, Stream};
 use streamz_protocol::CloseCode;
-use streamz_session::Outgoing;
+use streamz_session::{Outgoing, Violation};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
@@ -14,6 +15,11 @@ use crate::upgrade::WebSocket;
 
 /// Bytes that are handed to the socket before it is asked to take them.
 const BURST: usize = 32 * 1024;
+
+/// Said of a frame that is no text.
+const BINARY: &str = "Frames are JSON text in UTF-8; binary frames are not taken.";
+/// Said of a text frame that is no text either.
+const NOT_UTF8: &str = "A text frame must be valid UTF-8.";
 
 /// Something for the socket.
 #[derive(Debug)]
@@ -33,7 +39,7 @@ pub(crate) enum Event {
     /// Any other sign of life.
     Alive,
     /// A frame that no client of this protocol sends.
-    Violation(&'static str),
+    Violation(Violation),
     /// The socket is gone; `clean` if the device closed it.
     Gone { clean: bool },
 }
@@ -126,7 +132,7 @@ impl Wire {
                 Event::Alive
             }
             Some(Ok(Message::Pong(_))) => Event::Alive,
-            Some(Ok(Message::Binary(_))) => Event::Violation("binary"),
+            Some(Ok(Message::Binary(_))) => Event::Violation(Violation::Broken(BINARY)),
             Some(Ok(Message::Close(_))) => Event::Gone { clean: true },
             // Only handed out to those who read frame by frame.
             Some(Ok(Message::Frame(_))) => Event::Alive,
@@ -139,12 +145,12 @@ impl Wire {
     /// After a broken frame nothing can be read any more, but the device can still be told.
     fn read_error(&mut self, error: &tungstenite::Error) -> Event {
         let what = match error {
-            tungstenite::Error::Capacity(_) => "frame_too_large",
-            tungstenite::Error::Utf8(_) => "not_utf8",
-            tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
+            tungstenite::Error::Capacity(_) => Violation::TooLarge,
+            tungstenite::Error::Utf8(_) => Violation::Broken(NOT_UTF8),
+            tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
                 return Event::Gone { clean: false };
             }
-            tungstenite::Error::Protocol(_) => "protocol",
+            tungstenite::Error::Protocol(error) => Violation::Broken(complaint(error)),
             _ => return Event::Gone { clean: false },
         };
         self.broken = true;
@@ -154,5 +160,24 @@ impl Wire {
     /// Whether everything was said and nothing can be heard any more.
     pub(crate) fn is_mute(&self) -> bool {
         self.broken && self.waiting.is_empty() && !self.dirty
+    }
+}
+
+/// What is wrong with a frame that is none (RFC 6455 section 5).
+fn complaint(error: &ProtocolError) -> &'static str {
+    match error {
+        ProtocolError::NonZeroReservedBits => {
+            "The reserved bits of a frame must be zero: no extension was agreed on."
+        }
+        ProtocolError::UnmaskedFrameFromClient => "A client must mask its frames (RFC 6455 section 5.3).",
+        ProtocolError::UnknownControlFrameType(_)
+        | ProtocolError::UnknownDataFrameType(_)
+        | ProtocolError::InvalidOpcode(_) => "The frame has an opcode that RFC 6455 does not define.",
+        ProtocolError::ControlFrameTooBig => "A control frame has at most 125 bytes.",
+        ProtocolError::FragmentedControlFrame => "A control frame must not be fragmented.",
+        ProtocolError::UnexpectedContinueFrame => "A continuation came without a message that it continues.",
+        ProtocolError::ExpectedFragment(_) => "A message began before the last one had ended.",
+        ProtocolError::InvalidCloseSequence => "The close frame is malformed.",
+        _ => "This is not a WebSocket frame as RFC 6455 describes it.",
     }
 }

@@ -40,8 +40,8 @@ pub struct Context<'a> {
 pub enum Input<'a> {
     /// A text frame from the device.
     Text(&'a str),
-    /// A frame that no client of this protocol sends: binary, too large, not UTF-8.
-    Violation(&'static str),
+    /// A frame that no client of this protocol sends.
+    Violation(Violation),
     /// Any other sign of life: a ping or a pong.
     Alive,
     /// The hub says something.
@@ -92,6 +92,15 @@ pub enum Input<'a> {
 
 /// What a valid token says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is wrong with a frame that no client of this protocol sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// It is larger than the limit.
+    TooLarge,
+    /// It is something else than text in a WebSocket frame; the sentence says what.
+    Broken(&'static str),
+}
+
 pub struct TokenFacts {
     /// Whose it is.
     pub user: UserId,

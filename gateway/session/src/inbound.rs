@@ -6,7 +6,7 @@ use streamz_protocol::server::{Body, ServerMessage};
 use streamz_protocol::{CloseCode, DeviceId, ErrorCode, MessageId, Mid, Millis, Reason};
 
 use crate::copy::OpenEntry;
-use crate::effect::{Context, Effect, Outgoing, TokenFacts};
+use crate::effect::{Context, Effect, Outgoing, TokenFacts, Violation};
 use crate::planted::planted;
 use crate::session::{Own, Phase, Session};
 
@@ -115,17 +115,17 @@ impl Session {
     }
 
     /// A frame that no client of this protocol sends.
-    pub(crate) fn violation(&mut self, what: &'static str, now: Millis, out: &mut Vec<Effect>) {
+    pub(crate) fn violation(&mut self, what: Violation, now: Millis, out: &mut Vec<Effect>) {
         if self.phase() == Phase::Live {
-            let code =
-                if what == "frame_too_large" { ErrorCode::FrameTooLarge } else { ErrorCode::MalformedFrame };
-            let text = match code {
-                ErrorCode::FrameTooLarge => {
-                    format!("A frame has at most {} bytes; send less at a time.", self.limits.frame_bytes)
+            let error = match what {
+                Violation::TooLarge => {
+                    let most = self.limits.frame_bytes;
+                    let text = format!("A frame has at most {most} bytes; send less at a time.");
+                    Body::error(ErrorCode::FrameTooLarge, text, None)
                 }
-                _ => "Frames are JSON text in UTF-8; binary frames are not taken.".to_owned(),
+                Violation::Broken(text) => Body::error(ErrorCode::MalformedFrame, text, None),
             };
-            self.plain(Body::error(code, text, None), out);
+            self.plain(error, out);
             self.close(CloseCode::ProtocolViolation, Detach::Lost, now, out);
         }
     }
