@@ -38,6 +38,8 @@ pub(crate) enum Event {
     Text(Utf8Bytes),
     /// Any other sign of life.
     Alive,
+    /// As many frames without a message as weigh one.
+    Idle,
     /// A frame that no client of this protocol sends.
     Violation(Violation),
     /// The socket is gone; `clean` if the device closed it.
@@ -53,11 +55,13 @@ pub(crate) struct Wire {
     seq: Option<u64>,
     dirty: bool,
     broken: bool,
+    /// Pings that the device has not answered.
+    pings: u32,
 }
 
 impl Wire {
     pub(crate) fn new(socket: WebSocket, waiting: VecDeque<Out>) -> Self {
-        Self { socket, waiting, bytes: 0, seq: None, dirty: false, broken: false }
+        Self { socket, waiting, bytes: 0, seq: None, dirty: false, broken: false, pings: 0 }
     }
 
     pub(crate) fn push(&mut self, out: Out) {
@@ -112,7 +116,10 @@ impl Wire {
                 self.seq = outgoing.seq.or(self.seq);
                 Message::Text(outgoing.render().into())
             }
-            Out::Ping => Message::Ping(Default::default()),
+            Out::Ping => {
+                self.pings += 1;
+                Message::Ping(Default::default())
+            }
             Out::Close(code) => Message::Close(Some(CloseFrame {
                 code: code.code().into(),
                 reason: Utf8Bytes::from_static(code.as_str()),
@@ -124,14 +131,27 @@ impl Wire {
         if self.broken {
             return Poll::Pending;
         }
-        let event = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+        if self.socket.get_mut().weigh() {
+            return Poll::Ready(Event::Idle);
+        }
+        let Poll::Ready(next) = Pin::new(&mut self.socket).poll_next(cx) else {
+            // Many of them, and the socket waits until they are weighed.
+            return if self.socket.get_mut().weigh() { Poll::Ready(Event::Idle) } else { Poll::Pending };
+        };
+        let event = match next {
             Some(Ok(Message::Text(text))) => Event::Text(text),
             Some(Ok(Message::Ping(_))) => {
                 // The answer waits in the socket for the next flush.
                 self.dirty = true;
                 Event::Alive
             }
-            Some(Ok(Message::Pong(_))) => Event::Alive,
+            Some(Ok(Message::Pong(_))) => {
+                if let Some(left) = self.pings.checked_sub(1) {
+                    self.pings = left;
+                    self.socket.get_mut().forgive();
+                }
+                Event::Alive
+            }
             Some(Ok(Message::Binary(_))) => Event::Violation(Violation::Broken(BINARY)),
             Some(Ok(Message::Close(_))) => Event::Gone { clean: true },
             // Only handed out to those who read frame by frame.

@@ -44,6 +44,8 @@ pub enum Input<'a> {
     Violation(Violation),
     /// Any other sign of life: a ping or a pong.
     Alive,
+    /// So many pings, pongs and pieces of messages that they weigh as much as one message.
+    Idle,
     /// The hub says something.
     Down(Down),
     /// A new hub asks for this session.
@@ -90,8 +92,6 @@ pub enum Input<'a> {
     Tick,
 }
 
-/// What a valid token says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 /// What is wrong with a frame that no client of this protocol sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
@@ -101,6 +101,8 @@ pub enum Violation {
     Broken(&'static str),
 }
 
+/// What a valid token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenFacts {
     /// Whose it is.
     pub user: UserId,

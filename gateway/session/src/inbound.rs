@@ -18,7 +18,8 @@ impl Session {
             Err(rejected) => (rejected.id, rejected.digest, Err((rejected.code, rejected.message))),
         };
         if !self.is_exempt(id.as_ref(), &message) && !(cx.permit)() {
-            return self.over_rate(id.as_ref(), cx.now, out);
+            let text = "This device sends faster than the rate allows; the message was not taken. Slow down.";
+            return self.over_rate(id.as_ref(), text, cx.now, out);
         }
         self.strikes = 0;
         if self.is_refused(id.as_ref(), digest, &message, out) {
@@ -103,12 +104,24 @@ impl Session {
         })
     }
 
-    fn over_rate(&mut self, id: Option<&MessageId>, now: Millis, out: &mut Vec<Effect>) {
+    /// Frames that bring nothing cost something too.
+    pub(crate) fn idle(&mut self, cx: &mut Context<'_>, out: &mut Vec<Effect>) {
+        if self.phase() != Phase::Live {
+            return;
+        }
+        if (cx.permit)() {
+            self.strikes = 0;
+        } else {
+            let text = "This device sends more pings, pongs and fragments than the rate allows. Slow down.";
+            self.over_rate(None, text, cx.now, out);
+        }
+    }
+
+    fn over_rate(&mut self, id: Option<&MessageId>, text: &'static str, now: Millis, out: &mut Vec<Effect>) {
         self.strikes += 1;
         if self.strikes > self.limits.rate_strikes {
             return self.close(CloseCode::RateLimited, Detach::Lost, now, out);
         }
-        let text = "This device sends faster than the rate allows; the message was not taken. Slow down.";
         // The error is no outcome of a message that was taken before. Nor is the `id` of one that was not taken used.
         let id = id.filter(|id| self.digest_of(id).is_none());
         self.plain(Body::error(ErrorCode::RateLimited, text, id), out);
