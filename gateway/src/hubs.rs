@@ -49,6 +49,11 @@ impl Hubs {
         self.tell(user, Up::Revoke { family });
     }
 
+    /// The account is gone: its sockets close.
+    pub fn user_gone(&self, user: UserId) {
+        self.tell(user, Up::Recheck);
+    }
+
     fn tell(&self, user: UserId, up: Up) {
         if let Err(refused) = self.inner.bus.to_hub(ToHub { user, up }) {
             tracing::warn!(%user, %refused, "a hub could not be told of a change");

@@ -3,6 +3,7 @@
 
 pub mod authenticate;
 mod connections;
+mod frames;
 pub mod http;
 pub mod hubs;
 mod inbox;

@@ -126,6 +126,7 @@ async fn compose(config: &Config, store: Store, tasks: &Tasks) -> Result<Running
     let node_config = NodeConfig {
         limits: limits.clone(),
         hub_idle: config.hub_idle,
+        check_users: config.user_check_interval,
         desk: DeskLimits {
             devices: u32::try_from(limits.devices_registered).unwrap_or(u32::MAX),
             ..NodeConfig::default().desk

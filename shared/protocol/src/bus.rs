@@ -56,6 +56,8 @@ pub enum Up {
     },
     /// The account's devices changed by HTTP.
     Devices(DeviceChange),
+    /// The store was asked for the user and has none: the hub should look for itself.
+    Recheck,
     /// A sign-in was revoked: its sessions end.
     Revoke {
         /// The refresh family of the sign-in.
