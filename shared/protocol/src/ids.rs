@@ -214,9 +214,30 @@ impl<'de> Deserialize<'de> for Mid {
     }
 }
 
+/// One incarnation of a process of the cluster: a restart is another one, and so is whoever lost its lease. Random, not
+/// zero, below 2^63.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProcessId(pub u64);
+
 /// One incarnation of a gateway process: a restart is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GatewayId(pub u64);
+
+/// One incarnation of a signaling node: a restart is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NodeId(pub u64);
+
+impl From<GatewayId> for ProcessId {
+    fn from(gateway: GatewayId) -> Self {
+        Self(gateway.0)
+    }
+}
+
+impl From<NodeId> for ProcessId {
+    fn from(node: NodeId) -> Self {
+        Self(node.0)
+    }
+}
 
 /// One WebSocket connection, unique for as long as its gateway's incarnation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 //! * [`client`]: what a device says, decoded and checked;
 //! * [`server`]: what a device hears, encoded once and shared by every receiver;
 //! * [`bus`]: what gateways and hubs say to each other;
+//! * [`cluster`]: slots and epochs, and what processes say to each other about them;
 //! * [`ids`], [`time`], [`codes`], [`objects`], [`limits`]: the nouns they share.
 //!
 //! There is no I/O here and no clock: only types, their JSON, and the rules that make a value valid.
@@ -11,6 +12,7 @@
 pub mod bus;
 pub mod client;
 pub mod client_encode;
+pub mod cluster;
 pub mod codes;
 mod hash;
 pub mod ids;
@@ -21,6 +23,6 @@ pub mod server;
 pub mod time;
 
 pub use codes::{CloseCode, EndReason, ErrorCode, Reason};
-pub use ids::{ConnId, DeviceId, GatewayId, MessageId, Mid, SessionId, StreamId, UserId};
+pub use ids::{ConnId, DeviceId, GatewayId, MessageId, Mid, NodeId, ProcessId, SessionId, StreamId, UserId};
 pub use limits::Limits;
 pub use time::Millis;
