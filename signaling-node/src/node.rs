@@ -14,6 +14,7 @@ use streamz_protocol::{Limits, UserId};
 use streamz_store::Store;
 
 use crate::actors::Backlog;
+use crate::actors::express::Express;
 use crate::actors::hub::Surroundings;
 use crate::actors::shard::{ShardActor, ShardMsg, ShardStart};
 use crate::desk::{Desk, DeskLimits};
@@ -108,6 +109,7 @@ pub struct Node {
 struct Shard {
     actor: ActorRef<ShardMsg>,
     backlog: Backlog,
+    express: Arc<Express>,
 }
 
 impl Node {
@@ -128,13 +130,15 @@ impl Node {
         let mut shards = Vec::new();
         let mut handles = Vec::new();
         for _ in 0..config.shards.max(1) {
+            let express = Arc::new(Express::default());
             let start = ShardStart {
                 surroundings: surroundings.clone(),
                 limits: config.limits.clone(),
                 gauges: gauges.clone(),
+                express: express.clone(),
             };
             let (actor, handle) = ShardActor::spawn(None, ShardActor, start).await?;
-            shards.push(Shard { actor, backlog: Backlog::default() });
+            shards.push(Shard { actor, backlog: Backlog::default(), express });
             handles.push(handle);
         }
         Ok(Arc::new(Self {
@@ -181,6 +185,8 @@ impl HubReceiver for Node {
             }
             _ => shard.backlog.admit_always(),
         };
-        shard.actor.cast(ShardMsg::Frame(frame, permit)).map_err(|_| Refused::NoReceiver)
+        let ToHub { user, up } = frame;
+        let Some((up, permit)) = shard.express.pass(user, up, permit) else { return Ok(()) };
+        shard.actor.cast(ShardMsg::Frame(ToHub { user, up }, permit)).map_err(|_| Refused::NoReceiver)
     }
 }

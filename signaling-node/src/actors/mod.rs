@@ -1,5 +1,6 @@
 //! The actors. Each does one thing: take an input, carry out all effects, take the next.
 
+pub(crate) mod express;
 pub(crate) mod hub;
 pub(crate) mod shard;
 

@@ -10,7 +10,8 @@ use streamz_protocol::bus::{ToGateway, ToHub, Up};
 use streamz_protocol::{Limits, Millis, UserId};
 
 use super::Permit;
-use super::hub::{HubActor, HubMsg, HubStart, Surroundings};
+use super::express::Express;
+use super::hub::{HubActor, HubStart, Surroundings};
 use crate::node::Gauges;
 
 /// A hub that fails again within this time is started with a delay that doubles.
@@ -24,7 +25,7 @@ const KEPT_WHILE_DOWN: usize = 1024;
 
 /// What a shard is told.
 pub(crate) enum ShardMsg {
-    /// By the bus.
+    /// By the bus, counted by the [`Express`].
     Frame(ToHub, Permit),
     /// A hub has nothing to do, having handled this many inputs.
     Idle { user: UserId, actor: ActorId, handled: u64 },
@@ -40,12 +41,14 @@ pub(crate) struct ShardStart {
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) gauges: Arc<Gauges>,
+    pub(crate) express: Arc<Express>,
 }
 
 pub(crate) struct ShardState {
     surroundings: Arc<Surroundings>,
     limits: Arc<Limits>,
     gauges: Arc<Gauges>,
+    express: Arc<Express>,
     users: HashMap<UserId, Resident>,
     /// Whose hub an actor is, for those that are awake.
     awake: HashMap<ActorId, UserId>,
@@ -54,11 +57,8 @@ pub(crate) struct ShardState {
 }
 
 enum Resident {
-    Awake {
-        actor: ActorRef<HubMsg>,
-        /// Inputs that were handed to this actor.
-        handed: u64,
-    },
+    /// Its actor is known to the [`Express`].
+    Awake,
     /// It was told to hand its hub back; what arrives meanwhile waits.
     Retiring(Vec<(Up, Permit)>),
     Asleep(Box<Hub>),
@@ -86,6 +86,7 @@ impl Actor for ShardActor {
             surroundings: start.surroundings,
             limits: start.limits,
             gauges: start.gauges,
+            express: start.express,
             users: HashMap::new(),
             awake: HashMap::new(),
             troubles: HashMap::new(),
@@ -100,7 +101,11 @@ impl Actor for ShardActor {
         state: &mut ShardState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ShardMsg::Frame(frame, permit) => state.frame(frame, permit, &myself).await,
+            ShardMsg::Frame(frame, permit) => {
+                let user = frame.user;
+                state.frame(frame, permit, &myself).await;
+                state.express.settled(user);
+            }
             ShardMsg::Idle { user, actor, handled } => state.idle(user, actor, handled),
             ShardMsg::Retired(user, hub) => state.retired(user, hub, &myself).await,
             ShardMsg::Restart(user) => state.restart(user, &myself).await,
@@ -131,11 +136,7 @@ impl ShardState {
     async fn frame(&mut self, frame: ToHub, permit: Permit, myself: &ActorRef<ShardMsg>) {
         let ToHub { user, up } = frame;
         match self.users.get_mut(&user) {
-            Some(Resident::Awake { actor, handed }) => {
-                *handed += 1;
-                // An actor that just failed takes nothing; its gateways will tell the next one.
-                let _ = actor.cast(HubMsg::Up(up, permit));
-            }
+            Some(Resident::Awake) => self.express.hand(user, up, permit),
             Some(Resident::Retiring(waiting)) => waiting.push((up, permit)),
             Some(Resident::Down(kept)) => {
                 if kept.len() < KEPT_WHILE_DOWN && is_said_once(&up) {
@@ -193,21 +194,13 @@ impl ShardState {
             }
         };
         self.gauges.awake.add(1);
-        let handed = waiting.len() as u64;
-        for (up, permit) in waiting {
-            let _ = actor.cast(HubMsg::Up(up, permit));
-        }
         self.awake.insert(actor.get_id(), user);
-        self.users.insert(user, Resident::Awake { actor, handed });
+        self.users.insert(user, Resident::Awake);
+        self.express.open(user, actor, waiting);
     }
 
     fn idle(&mut self, user: UserId, who: ActorId, handled: u64) {
-        if let Some(Resident::Awake { actor, handed }) = self.users.get(&user)
-            && actor.get_id() == who
-            && *handed == handled
-        {
-            // An actor that fails instead comes back as a failure.
-            let _ = actor.cast(HubMsg::Retire);
+        if self.express.retire(user, who, handled) {
             self.users.insert(user, Resident::Retiring(Vec::new()));
         }
     }
@@ -234,6 +227,7 @@ impl ShardState {
     fn failed(&mut self, user: UserId, error: &dyn std::fmt::Display, myself: &ActorRef<ShardMsg>) {
         tracing::error!(%user, %error, "a hub failed and is started anew");
         metrics::counter!("streamz_hub_failures_total").increment(1);
+        self.express.close(user);
         let now = self.surroundings.clock.now();
         self.troubles.retain(|_, trouble| trouble.last + TROUBLED > now);
         let trouble = self.troubles.entry(user).or_insert(Trouble { last: now, count: 0 });

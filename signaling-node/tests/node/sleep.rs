@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use streamz_bus::Refused;
 use streamz_protocol::bus::{Detach, Resume, Up};
 use streamz_signaling_node::NodeConfig;
@@ -80,5 +81,46 @@ async fn a_full_queue_refuses_what_may_be_refused() {
     within("room", || gateway.offer(1, "e", "phone").ok()).await;
     gateway.hears(2, "sdp_offer", "e").await;
     assert_eq!(gateway.count(2, "sdp_offer", "d"), 0);
+    fixture.stop().await;
+}
+
+/// Inputs take the way through the shard while a hub is put to sleep and woken, and the direct one otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_input_overtakes_another_on_the_way_to_a_hub_that_falls_asleep_and_wakes() {
+    let config = NodeConfig { hub_idle: Duration::from_millis(1), shards: 1, ..NodeConfig::default() };
+    let fixture = Fixture::start(config).await;
+    let gateway = &fixture.gateway;
+    let user = fixture.user("a").await;
+    gateway.attach(user, 1, "tv", false).await;
+    gateway.attach(user, 2, "phone", false).await;
+    let mut expected = Vec::new();
+    for round in 0..100 {
+        for message in 0..5 {
+            let sdp = format!("{round}.{message}");
+            let offer = json!({"type": "sdp_offer", "payload": {"to_device_id": "tv", "sdp": sdp}});
+            gateway.say(2, &offer).unwrap();
+            expected.push(sdp);
+            // Now and then the hub is just about to retire, and the rest of the round meets it there.
+            if message == round % 5 {
+                gateway
+                    .until("it", |held| (held.copies[&conn(1)].read.len() > round * 5).then_some(()))
+                    .await;
+                gateway.ack(1);
+                tokio::task::yield_now().await;
+            }
+        }
+        let all =
+            |held: &mut Held| held.copies[&conn(1)].read.iter().filter(|f| f["mid"].is_string()).count();
+        gateway.until("all of it", |held| (all(held) == expected.len()).then_some(())).await;
+        gateway.ack(1);
+        if round % 4 == 0 {
+            fixture.until_hubs(0, 1).await;
+        }
+    }
+    let offers: Vec<String> = gateway.peek(|held| {
+        let read = &held.copies[&conn(1)].read;
+        read.iter().filter_map(|frame| Some(frame["payload"]["sdp"].as_str()?.to_owned())).collect()
+    });
+    assert_eq!(offers, expected);
     fixture.stop().await;
 }
