@@ -8,18 +8,18 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
-
-mod command;
-
-pub use command::{Command, RelayKind, Ufrag};
 
 use crate::hash::stable_hash;
 use crate::json::{self, JsonString, describe, push_json};
 use crate::objects::{ConnectionType, StreamStats, StreamType};
 use crate::server::Body;
 use crate::{DeviceId, ErrorCode, MessageId, Mid, StreamId};
+
+mod command;
+
+pub use command::{Command, RelayKind, Ufrag};
 
 /// The longest free-text `reason` of a decline or an end, and the longest `quality`, in characters.
 pub const WORD_MAX_CHARS: usize = 32;
