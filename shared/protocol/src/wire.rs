@@ -38,6 +38,8 @@
 pub(crate) mod codec;
 mod envelope;
 mod error;
+#[cfg(test)]
+mod versions;
 
 use minicbor::{Decoder, Encoder};
 
