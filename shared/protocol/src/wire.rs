@@ -29,7 +29,7 @@
 //!   its default from an older sender. A field that is not optional stays for ever.
 //! * A new kind of [`Packet`] is refused alone, as [`PacketError::UnknownKind`]. A new variant anywhere within a
 //!   frame of a link costs that frame, as [`PacketError::Frame`], which the link has to take for received. So nobody
-//!   sends a new variant before every process knows it, or where losing it would harm.
+//!   sends one before every process knows it, unless losing it does no harm.
 //! * An optional field with an enumeration within needs the `codec::whole` module; see there.
 //! * A change beyond that raises [`MAJOR`], and both sides refuse each other; [`MINOR`] only tells people.
 //!
