@@ -113,13 +113,20 @@ bench: ## load, latency, memory and processor time, beside a bare forwarder
 	cargo run --release -- bench $(ARGS)
 
 .PHONY: fuzz
-fuzz: ## feed the decoders of frames with what nobody would send (installs cargo-fuzz)
+fuzz: ## feed the decoders of frames and packets with what nobody would send (installs cargo-fuzz)
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
-	for target in client_frame server_frame; do \
+	mkdir -p fuzz/corpus/golden-bus
+	for file in shared/protocol/tests/golden-bus/*.hex; do \
+		perl -ne 's/\s//g; print pack "H*", $$_' $$file > fuzz/corpus/golden-bus/$$(basename $$file .hex); \
+	done
+	for target in client_frame server_frame bus_envelope; do \
 		mkdir -p fuzz/corpus/$$target; \
-		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz -s none $$target fuzz/corpus/$$target \
-			shared/protocol/tests/golden -- \
-			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -dict=fuzz/frames.dict; \
+		case $$target in \
+			bus_*) seeds=fuzz/corpus/golden-bus; words="" ;; \
+			*) seeds=shared/protocol/tests/golden; words=-dict=fuzz/frames.dict ;; \
+		esac; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz -s none $$target fuzz/corpus/$$target $$seeds -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 $$words; \
 	done
 
 .PHONY: deny

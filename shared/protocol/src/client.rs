@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::hash::stable_hash;
@@ -16,6 +16,10 @@ use crate::json::{self, JsonString, describe, push_json};
 use crate::objects::{ConnectionType, StreamStats, StreamType};
 use crate::server::Body;
 use crate::{DeviceId, ErrorCode, MessageId, Mid, StreamId};
+
+mod command;
+
+pub use command::{Command, RelayKind, Ufrag};
 
 /// The longest free-text `reason` of a decline or an end, and the longest `quality`, in characters.
 pub const WORD_MAX_CHARS: usize = 32;
@@ -82,91 +86,6 @@ pub enum Draft {
         /// `"stream_id":…,"sdp":…`, to be completed with the sender.
         fields: String,
     },
-}
-
-/// What the hub is asked to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Command {
-    /// Ring a device, or all others.
-    StreamStart {
-        /// What will flow.
-        stream_type: StreamType,
-        /// The device that is to send the media, if it is not the caller.
-        source: Option<DeviceId>,
-    },
-    /// Take a ring.
-    StreamAccept {
-        /// Which.
-        stream: StreamId,
-    },
-    /// Refuse a ring.
-    StreamDecline {
-        /// Which.
-        stream: StreamId,
-        /// The client's own word.
-        reason: Option<String>,
-    },
-    /// End a stream, or give up a ring.
-    StreamEnd {
-        /// Which.
-        stream: StreamId,
-        /// The client's own word.
-        reason: Option<String>,
-    },
-    /// What a party measured.
-    StreamStats {
-        /// Of which stream.
-        stream: StreamId,
-        /// The figures.
-        stats: StreamStats,
-    },
-    /// Pass a frame on as it is.
-    Relay {
-        /// Which of the three.
-        kind: RelayKind,
-        /// The stream that it belongs to.
-        stream: Option<StreamId>,
-        /// The ICE generation that it belongs to; several where media sections are not bundled.
-        ufrags: Vec<Ufrag>,
-        /// The finished frame without its `seq`.
-        body: Body,
-    },
-}
-
-/// The frames that are passed on unread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RelayKind {
-    /// An SDP offer.
-    SdpOffer,
-    /// An SDP answer.
-    SdpAnswer,
-    /// An ICE candidate; empty means end of candidates.
-    IceCandidate,
-}
-
-impl RelayKind {
-    /// The `type` on the wire.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RelayKind::SdpOffer => "sdp_offer",
-            RelayKind::SdpAnswer => "sdp_answer",
-            RelayKind::IceCandidate => "ice_candidate",
-        }
-    }
-}
-
-/// A hash of the ICE user fragment that names an ICE generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ufrag(pub u64);
-
-impl Ufrag {
-    /// Of the fragment's text.
-    #[must_use]
-    pub fn of(text: &str) -> Self {
-        Ufrag(stable_hash(&text))
-    }
 }
 
 /// A frame that was not taken, and what to tell the device.
@@ -476,30 +395,6 @@ impl Hash for Draft {
                 }
                 Command::Relay { kind, body, .. } => (kind, body.as_bytes()).hash(state),
             },
-        }
-    }
-}
-
-impl Command {
-    /// The `type` on the wire, as logs and metrics name it.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Command::StreamStart { .. } => "stream_start",
-            Command::StreamAccept { .. } => "stream_accept",
-            Command::StreamDecline { .. } => "stream_decline",
-            Command::StreamEnd { .. } => "stream_end",
-            Command::StreamStats { .. } => "stream_stats",
-            Command::Relay { kind, .. } => kind.as_str(),
-        }
-    }
-
-    /// What it holds in memory beside its own size, in bytes.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        match self {
-            Command::Relay { body, .. } => body.len(),
-            _ => 64,
         }
     }
 }
