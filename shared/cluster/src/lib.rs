@@ -24,12 +24,15 @@
 //! [`Claimed`]: streamz_protocol::cluster::Routed::Claimed
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod authority;
 pub mod keeper;
+pub mod placement;
 mod planted;
 pub mod router;
 mod slots;
 pub mod table;
 
+pub use authority::Authority;
 pub use keeper::Keeper;
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;
