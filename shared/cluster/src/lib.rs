@@ -25,6 +25,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod authority;
+pub mod coordinator;
 pub mod keeper;
 pub mod placement;
 mod planted;
@@ -33,6 +34,7 @@ mod slots;
 pub mod table;
 
 pub use authority::Authority;
+pub use coordinator::Coordinator;
 pub use keeper::Keeper;
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;
