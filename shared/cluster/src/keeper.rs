@@ -40,9 +40,12 @@ pub const HUB_EPOCH_BITS: u32 = 24;
 /// What a keeper is told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// What the store answered: rows that changed, and the gateways that live. The list is read with the rows or after
-    /// them: every gateway that may know an older epoch of them is on it, or is gone. One question at a time.
+    /// What the store answered: all rows newer than [`Keeper::version`] (as it was when the question was put; hints do
+    /// not raise it), and the gateways that live. The list is read with the rows or after them: every gateway that may
+    /// know an older epoch of them is on it, or is gone. One question at a time.
     Read {
+        /// The version of the store's table.
+        version: u64,
         /// Rows that changed; more are no harm.
         rows: Vec<SlotRow>,
         /// All gateways with a lease.
@@ -192,6 +195,7 @@ pub struct Keeper {
     fence: Fence,
     held: BTreeMap<Slot, Held>,
     gateways: BTreeMap<GatewayId, Peer>,
+    version: u64,
     #[cfg(feature = "planted-bugs")]
     pub(crate) bug: Option<crate::Bug>,
 }
@@ -268,9 +272,16 @@ impl Keeper {
             fence: Fence::default(),
             held: BTreeMap::new(),
             gateways: BTreeMap::new(),
+            version: 0,
             #[cfg(feature = "planted-bugs")]
             bug: None,
         }
+    }
+
+    /// The version of the table that was read last: what is newer is to be read next.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// What it holds.
@@ -313,7 +324,8 @@ impl Keeper {
     pub fn handle(&mut self, input: Input, now: Millis) -> Vec<Effect> {
         let mut out = Vec::new();
         match input {
-            Input::Read { rows, gateways } => {
+            Input::Read { version, rows, gateways } => {
+                self.version = self.version.max(version);
                 self.gateways_read(&gateways, &mut out);
                 self.rows(rows, now, &mut out);
                 self.start_moves(&mut out);

@@ -33,8 +33,6 @@ pub enum Bug {
     HeldRollDropped,
     /// Processes are evicted though the store was away for everybody.
     NoGrace,
-    /// A gateway sends to an owner that it has not confirmed.
-    NoHandshake,
     /// A hub is not told which gateways confirmed without its user.
     SilentConfirmation,
     /// What a hub of the last tenure still says is passed on.

@@ -184,8 +184,7 @@ impl Router {
     fn owner(&self, slot: Slot) -> Result<NodeId, Refusal> {
         let owner = self.table.owner(slot).filter(|owner| !self.gone.contains(owner));
         let owner = owner.ok_or(Refusal::NoOwner)?;
-        let confirmed = self.confirmed.contains(slot) || planted!(self, NoHandshake);
-        if confirmed { Ok(owner) } else { Err(Refusal::NotYet) }
+        if self.confirmed.contains(slot) { Ok(owner) } else { Err(Refusal::NotYet) }
     }
 
     /// Takes one input and returns what is to be done, in order.
@@ -228,6 +227,9 @@ impl Router {
     }
 
     fn prune(&mut self) {
+        if self.gone.is_empty() {
+            return;
+        }
         let owners: BTreeSet<NodeId> = Slot::all().filter_map(|slot| self.table.owner(slot)).collect();
         self.gone.retain(|node| owners.contains(node));
     }

@@ -25,7 +25,9 @@ impl Coordinator {
         rows.processes = processes;
         rows.read_at = sent_at;
         for row in slots {
-            rows.slots[usize::from(row.assignment.tenure.slot.number())] = *row;
+            if let Some(known) = rows.slots.get_mut(usize::from(row.assignment.tenure.slot.number())) {
+                *known = *row;
+            }
         }
         rows.version = rows.version.max(version);
     }

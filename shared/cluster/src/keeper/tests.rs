@@ -28,7 +28,7 @@ fn row(tenure: Tenure, owner: NodeId, moving_to: Option<NodeId>) -> SlotRow {
 }
 
 fn read(rows: &[SlotRow], gateways: &[GatewayId]) -> Input {
-    Input::Read { rows: rows.to_vec(), gateways: gateways.to_vec() }
+    Input::Read { version: 1, rows: rows.to_vec(), gateways: gateways.to_vec() }
 }
 
 fn attach(gateway: GatewayId) -> Up {
