@@ -3,6 +3,8 @@
 //! Users hash to [`SLOTS`] slots; each slot has one owner, a node, and an [`Epoch`] that grows with each change of the
 //! owner. Whoever has learned an epoch of a slot never again applies anything of that slot with a lower one.
 
+use std::sync::Arc;
+
 use minicbor::{Decode, Encode};
 use uuid::Uuid;
 
@@ -91,8 +93,8 @@ pub enum Packet {
         #[n(1)]
         ack: u64,
         /// The frame.
-        #[n(2)]
-        frame: Box<Routed>,
+        #[cbor(n(2), with = "crate::wire::codec::shared")]
+        frame: Arc<Routed>,
     },
     /// Everything up to here has come from the other side, which says nothing of its own.
     #[n(1)]

@@ -214,3 +214,20 @@ pub(crate) mod whole {
         T::decode(d, ctx).map_err(UnknownWord::insist)
     }
 }
+
+/// `with` this module a value is written that is shared in memory.
+pub(crate) mod shared {
+    use super::{Arc, Decode, Decoded, Decoder, Encode, Encoded, Encoder, Write};
+
+    pub(crate) fn encode<C, T: Encode<C>, W: Write>(
+        value: &Arc<T>,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Encoded<W> {
+        T::encode(value, e, ctx)
+    }
+
+    pub(crate) fn decode<'b, C, T: Decode<'b, C>>(d: &mut Decoder<'b>, ctx: &mut C) -> Decoded<Arc<T>> {
+        T::decode(d, ctx).map(Arc::new)
+    }
+}

@@ -1,5 +1,7 @@
 //! What the next version may do, and what this one then understands.
 
+use std::sync::Arc;
+
 use minicbor::{Decode, Encode, Encoder};
 use uuid::Uuid;
 
@@ -128,7 +130,7 @@ fn next_frame(frame: NextRouted) -> NextPacket {
 fn an_older_process_skips_new_fields() {
     for moves in [vec![], vec![1, 2, 3]] {
         let packet = decode_packet(&bytes(&next_frame(not_mine(moves))), NOW).unwrap();
-        let frame = Box::new(Routed::NotMine { tenure: tenure() });
+        let frame = Arc::new(Routed::NotMine { tenure: tenure() });
         assert_eq!(packet, Packet::Frame { seq: 41, ack: 40, frame });
     }
     let ack = decode_packet(&bytes(&NextPacket::Ack { ack: 9, credit: 100 }), NOW);
@@ -141,7 +143,7 @@ fn an_older_process_skips_new_fields() {
 #[test]
 fn a_newer_process_takes_the_default_for_what_an_older_one_does_not_say() {
     let mut old = Vec::new();
-    let frame = Box::new(Routed::NotMine { tenure: tenure() });
+    let frame = Arc::new(Routed::NotMine { tenure: tenure() });
     encode_packet(&Packet::Frame { seq: 41, ack: 40, frame }, NOW, &mut old);
     let Tenure { slot, epoch } = tenure();
     let tenure = NextTenure { slot, epoch, owner: None, moves: Vec::new() };

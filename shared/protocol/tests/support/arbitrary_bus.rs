@@ -318,7 +318,7 @@ pub(crate) fn packet() -> BoxedStrategy<Packet> {
     let assignment = (tenure(), option::of(any::<u64>().prop_map(NodeId)))
         .prop_map(|(tenure, owner)| Assignment { tenure, owner });
     let one = prop_oneof![
-        10 => (any::<u64>(), any::<u64>(), routed().prop_map(Box::new))
+        10 => (any::<u64>(), any::<u64>(), routed().prop_map(std::sync::Arc::new))
             .prop_map(|(seq, ack, frame)| Packet::Frame { seq, ack, frame }),
         1 => any::<u64>().prop_map(|ack| Packet::Ack { ack }),
         1 => any::<(u64, u64)>()

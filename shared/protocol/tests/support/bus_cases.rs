@@ -303,7 +303,7 @@ pub(crate) fn packets() -> Vec<Packet> {
         Routed::Claimed { gateway: GATEWAY, tenures, users: vec![USER, OTHER_USER] },
         Routed::NotMine { tenure: tenure() },
     ]);
-    let frame = |routed| Packet::Frame { seq: 70_001, ack: 69_998, frame: Box::new(routed) };
+    let frame = |routed| Packet::Frame { seq: 70_001, ack: 69_998, frame: std::sync::Arc::new(routed) };
     let mut packets: Vec<Packet> = routed.into_iter().map(frame).collect();
     let free = Tenure { slot: Slot::new(0).unwrap(), epoch: Epoch(0) };
     packets.extend([
