@@ -6,8 +6,11 @@
 //! dropped without a word. What a hub held when it died is lost; see `streamz_protocol::bus` for how its successor
 //! learns it again.
 //!
-//! [`InProcess`] hands a frame over by a function call: no copy, no task, no queue of its own.
+//! [`InProcess`] hands a frame over by a function call: no copy, no task, no queue of its own. [`redis`] moves bytes
+//! between processes, without any of these guarantees: `streamz-link` makes them of it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod redis;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
