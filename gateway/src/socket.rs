@@ -254,7 +254,8 @@ impl Connection {
         };
         let attaching = matches!(up, Up::Attach(..));
         match self.registration.tell_hub(up) {
-            Ok(()) => {}
+            // The next owner of the user's slot asks what this session knows.
+            Ok(()) | Err(Refused::Later) => {}
             Err(Refused::Full | Refused::NoReceiver) if attaching => {
                 self.feed(Input::Down(Down::Refused(CloseCode::Unavailable)));
             }

@@ -16,8 +16,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
-use streamz_protocol::GatewayId;
+
 use streamz_protocol::bus::{ToGateway, ToHub};
+use streamz_protocol::{GatewayId, UserId};
 
 /// Why a frame was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +29,10 @@ pub enum Refused {
     /// The queue of its receiver is full.
     #[error("the receiver's queue is full")]
     Full,
+    /// Nobody serves this user at the moment. Whoever does next asks every connection what it knows, so a frame of a
+    /// connection need not be repeated.
+    #[error("nobody serves this user at the moment")]
+    Later,
 }
 
 /// Sends frames to hubs and to gateways.
@@ -46,6 +51,12 @@ pub trait Bus: Send + Sync + 'static {
 
     /// The gateways that are there, in ascending order.
     fn gateways(&self) -> Vec<GatewayId>;
+
+    /// A user has a connection on this gateway. Said before the first frame of that connection.
+    fn connected(&self, _user: UserId) {}
+
+    /// A user has no connection on this gateway any more.
+    fn disconnected(&self, _user: UserId) {}
 }
 
 /// Takes the frames for hubs. It must not block.

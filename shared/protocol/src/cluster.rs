@@ -142,6 +142,9 @@ pub enum Packet {
         /// When.
         #[n(1)]
         at: Millis,
+        /// Whose sign-in it was.
+        #[n(2)]
+        user: Option<UserId>,
     },
 }
 

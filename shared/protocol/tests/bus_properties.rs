@@ -55,10 +55,10 @@ proptest! {
     #[test]
     fn a_time_keeps_its_distance_to_the_present(at in instant(), here in instant(), there in instant()) {
         let family = uuid::Uuid::from_u128(1);
-        let sent = encoded(&Packet::Revoked { family, at }, here);
+        let sent = encoded(&Packet::Revoked { family, at, user: None }, here);
         let time = i128::from(at.0) - i128::from(here.0) + i128::from(there.0);
         let at = Millis(time.clamp(0, u64::MAX.into()) as u64);
-        prop_assert_eq!(decode_packet(&sent, there), Ok(Packet::Revoked { family, at }));
+        prop_assert_eq!(decode_packet(&sent, there), Ok(Packet::Revoked { family, at, user: None }));
     }
 
     #[test]

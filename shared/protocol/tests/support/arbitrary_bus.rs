@@ -327,7 +327,7 @@ pub(crate) fn packet() -> BoxedStrategy<Packet> {
             .prop_map(|(version, changes)| Packet::Table { version, changes }),
         1 => any::<(u64, u64)>()
             .prop_map(|(dead, silent_ms)| Packet::Report { dead: ProcessId(dead), silent_ms }),
-        1 => (uuid(), instant()).prop_map(|(family, at)| Packet::Revoked { family, at }),
+        1 => (uuid(), instant()).prop_map(|(family, at)| Packet::Revoked { family, at, user: None }),
     ];
     one.boxed()
 }

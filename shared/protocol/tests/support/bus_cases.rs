@@ -317,7 +317,7 @@ pub(crate) fn packets() -> Vec<Packet> {
             ],
         },
         Packet::Report { dead: ProcessId::from(NODE), silent_ms: 300 },
-        Packet::Revoked { family: FAMILY, at: ago(15) },
+        Packet::Revoked { family: FAMILY, at: ago(15), user: Some(UserId(FAMILY)) },
     ]);
     packets
 }
