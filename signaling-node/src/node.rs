@@ -1,8 +1,8 @@
 //! A signaling node: its shards, and the way from the bus to them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ractor::concurrency::JoinHandle;
@@ -10,13 +10,16 @@ use ractor::{Actor, ActorRef};
 use streamz_bus::{Bus, HubReceiver, Refused};
 use streamz_platform::{Clock, Tasks};
 use streamz_protocol::bus::{ToHub, Up};
-use streamz_protocol::{Limits, UserId};
+use streamz_protocol::cluster::Slot;
+use streamz_protocol::{GatewayId, Limits, StreamId, UserId};
 use streamz_store::Store;
+use tokio::sync::oneshot;
 
 use crate::actors::Backlog;
 use crate::actors::express::Express;
 use crate::actors::hub::Surroundings;
 use crate::actors::shard::{ShardActor, ShardMsg, ShardStart};
+use crate::actors::steward::Steward;
 use crate::desk::{Desk, DeskLimits};
 
 /// What a node is made of.
@@ -31,6 +34,8 @@ pub struct NodeConfig {
     pub backlog: usize,
     /// What bounds the reads and writes of the store.
     pub desk: DeskLimits,
+    /// It is one of several nodes on one Postgres.
+    pub cluster: bool,
 }
 
 impl Default for NodeConfig {
@@ -41,6 +46,7 @@ impl Default for NodeConfig {
             shards: 16,
             backlog: 16 * 1024,
             desk: DeskLimits { reads: 16, records: 10_000, presences: 100_000, devices: 128 },
+            cluster: false,
         }
     }
 }
@@ -98,8 +104,16 @@ impl Gauge {
     }
 }
 
+impl Shard {
+    /// A shard that has ended needs to be told nothing.
+    fn tell(&self, message: ShardMsg) {
+        let _ = self.actor.cast(message);
+    }
+}
+
 /// A running node.
 pub struct Node {
+    surroundings: Arc<Surroundings>,
     shards: Vec<Shard>,
     backlog_limit: usize,
     gauges: Arc<Gauges>,
@@ -124,8 +138,10 @@ impl Node {
         clock: Clock,
         tasks: &Tasks,
     ) -> Result<Arc<Self>, StartError> {
-        let desk = Desk::open(store, clock, config.desk, tasks);
-        let surroundings = Arc::new(Surroundings { bus, desk, clock, idle: config.hub_idle });
+        let cluster = store.cluster().filter(|_| config.cluster);
+        let desk = Desk::open(store, cluster, clock, config.desk, tasks);
+        let steward = OnceLock::new();
+        let surroundings = Arc::new(Surroundings { bus, desk, clock, idle: config.hub_idle, steward });
         let gauges = Arc::new(Gauges::default());
         let mut shards = Vec::new();
         let mut handles = Vec::new();
@@ -142,6 +158,7 @@ impl Node {
             handles.push(handle);
         }
         Ok(Arc::new(Self {
+            surroundings,
             shards,
             backlog_limit: config.backlog,
             gauges,
@@ -165,6 +182,60 @@ impl Node {
             // Only a panic of the shard itself could make this an error, and then it has ended as well.
             let _ = handle.await;
         }
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.surroundings.desk
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.surroundings.clock
+    }
+
+    /// From now on this steward starts the hubs. Once, and before the first input.
+    pub(crate) fn obey(&self, steward: Arc<dyn Steward>) {
+        assert!(self.surroundings.steward.set(steward).is_ok(), "a node has one steward");
+    }
+
+    /// Starts a hub; whatever is given to the user's hub from now on is for that one.
+    pub(crate) fn start_hub(&self, user: UserId, epoch: u64, recover_from: Vec<GatewayId>) {
+        let shard = self.shard(user);
+        shard.express.await_start(user);
+        shard.tell(ShardMsg::Start { user, epoch, recover_from });
+    }
+
+    /// Gives an input to a user's hub.
+    pub(crate) fn give(&self, user: UserId, up: Up) -> Result<(), Refused> {
+        self.receive(ToHub { user, up })
+    }
+
+    pub(crate) fn load(&self, user: UserId, epoch: u64) {
+        self.shard(user).tell(ShardMsg::Load { user, epoch });
+    }
+
+    /// Lets go of the hubs of a slot: nothing is given to them any more.
+    pub(crate) fn drop_hubs(&self, slot: Slot) {
+        for shard in &self.shards {
+            shard.express.close_slot(slot);
+            shard.tell(ShardMsg::Drop(slot, None));
+        }
+    }
+
+    /// Waits until hubs that [`Node::drop_hubs`] has let go of have stopped.
+    pub(crate) async fn dropped(&self, slot: Slot) {
+        for shard in &self.shards {
+            let (answer, answered) = oneshot::channel();
+            shard.tell(ShardMsg::Drop(slot, Some(answer)));
+            // An error: the shard has ended, and its hubs with it.
+            let _ = answered.await;
+        }
+    }
+
+    /// The streams that a user's hub knows; `None` if there is no hub that could say.
+    pub(crate) async fn streams(&self, user: UserId) -> Option<Vec<StreamId>> {
+        let (answer, answered) = oneshot::channel();
+        self.shard(user).tell(ShardMsg::Streams(user, answer));
+        answered.await.ok()
     }
 
     fn shard(&self, user: UserId) -> &Shard {

@@ -305,6 +305,12 @@ impl Keeper {
         self.held.get(&slot).map(|held| Tenure { slot, epoch: held.epoch })
     }
 
+    /// Whether a user has a hub here.
+    #[must_use]
+    pub fn serves(&self, user: UserId) -> bool {
+        self.held.get(&Slot::of(user)).is_some_and(|held| held.hubs.contains_key(&user))
+    }
+
     /// Whether every gateway has confirmed a slot, and it is not being handed over: its hubs may decide.
     #[must_use]
     pub fn is_confirmed(&self, slot: Slot) -> bool {

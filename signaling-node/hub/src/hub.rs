@@ -125,6 +125,12 @@ impl Hub {
         self.user
     }
 
+    /// Which incarnation it is.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Whether it still waits for the gateways' announcements.
     #[must_use]
     pub fn is_recovering(&self) -> bool {
