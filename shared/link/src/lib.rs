@@ -176,6 +176,13 @@ impl<F: Weigh> Link<F> {
         self.acknowledge(now, effects);
     }
 
+    /// The bus is back after an outage: a burst of what is unconfirmed goes again now instead of up to
+    /// [`Settings::rto_max`] later. Needless calls cost that burst.
+    pub fn retry(&mut self, now: Millis, effects: &mut Vec<Effect<F>>) {
+        self.outgoing.retry(self.settings);
+        self.pump(now, effects);
+    }
+
     /// When [`tick`](Self::tick) has something to do; `None` while the link is idle.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Millis> {

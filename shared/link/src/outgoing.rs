@@ -140,8 +140,20 @@ impl<F: Weigh> Outgoing<F> {
             return;
         }
         self.timeouts += 1;
-        self.timer = None;
+        self.again(settings);
         self.rto = (self.rto * 2).min(settings.rto_max);
+    }
+
+    /// If anything is unconfirmed, everything is to go again, in the first rhythm.
+    pub(crate) fn retry(&mut self, settings: &Settings) {
+        if self.timer.is_some() {
+            self.again(settings);
+            self.rto = settings.rto_min;
+        }
+    }
+
+    fn again(&mut self, settings: &Settings) {
+        self.timer = None;
         self.under_way = 0;
         self.under_way_bytes = 0;
         self.window = settings.burst_bytes.min(settings.window_bytes);

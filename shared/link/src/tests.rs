@@ -202,6 +202,24 @@ fn the_unconfirmed_go_again_later_and_later() {
 }
 
 #[test]
+fn a_bus_that_is_back_is_tried_at_once() {
+    let mut link = small();
+    send(&mut link, 1..=5, 0);
+    for now in [200, 600, 1400] {
+        tick(&mut link, now);
+    }
+    let mut effects = Vec::new();
+    link.retry(Millis(1500), &mut effects);
+    assert_eq!(transmitted(&effects), [(1, 0), (2, 0), (3, 0)]);
+    assert_eq!(link.next_deadline(), Some(Millis(1700)), "in the first rhythm");
+    ack(&mut link, 3, 1600);
+    ack(&mut link, 5, 1600);
+    effects.clear();
+    link.retry(Millis(1601), &mut effects);
+    assert_eq!((effects.as_slice(), link.is_idle()), ([].as_slice(), true));
+}
+
+#[test]
 fn only_a_burst_goes_again_and_confirmations_let_more_go() {
     let mut link = small();
     // The window begins as a burst and grows by what is confirmed.

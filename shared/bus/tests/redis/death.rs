@@ -80,3 +80,26 @@ async fn an_instance_that_is_away_is_no_witness() {
     alone.evidence(|all| all.len() >= 2).await;
     assert_eq!(a.all_evidence(), []);
 }
+
+#[tokio::test]
+async fn a_process_that_hears_on_one_of_its_instances_lives() {
+    let servers = [Redis::start().unwrap(), Redis::start().unwrap()];
+    let elsewhere = Redis::start().unwrap();
+    // As seen by `a`, nobody listens for `b` on one of its instances, for ever.
+    for position in 0..2 {
+        let (a, mut seen) = (Peer::ready(&[&servers[0], &servers[1]], 1).await, [&servers[0], &servers[1]]);
+        seen[position] = &elsewhere;
+        let b = Peer::ready(&seen, 2).await;
+        // Until the instance would be a witness of a death.
+        a.send_to(ProcessId(99), "anybody there?");
+        let mut number = 0;
+        while a.all_evidence().len() < 2 {
+            a.send(&b, &number.to_string());
+            b.hears(&number.to_string()).await;
+            number += 1;
+        }
+        assert!(a.all_evidence().iter().all(|evidence| evidence.process == ProcessId(99)));
+        a.end().await;
+        b.end().await;
+    }
+}
