@@ -18,6 +18,8 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Serve as a signaling node of a fleet, over Postgres and Redis
+    Node,
     /// Bring the database's schema up to date (SQLite does so at every start)
     Migrate,
     /// Check the configuration, and whether what it names can be reached

@@ -35,11 +35,11 @@ pub(crate) const NO_REDIS: &str =
 /// The one gateway of the process.
 const GATEWAY: GatewayId = GatewayId(1);
 /// The system's limit on open files is usually lower.
-const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(1_000_000).expect("not zero");
+pub(crate) const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(1_000_000).expect("not zero");
 /// Over how long devices come back that are sent away.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(5);
 /// How long the last writes may take.
-const LAST_WRITES: Duration = Duration::from_secs(5);
+pub(crate) const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// The parts of a running process, in the order in which they end.
 struct Running {
@@ -101,7 +101,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     outcome
 }
 
-async fn listen(address: SocketAddr, variables: &str) -> Result<TcpListener, Failure> {
+pub(crate) async fn listen(address: SocketAddr, variables: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address)
         .await
         .map_err(|error| Failure::unable(format!("{variables}: {address} cannot be listened on: {error}")))

@@ -6,6 +6,7 @@ mod embedded;
 mod exit;
 mod maintenance;
 mod migrate;
+mod node;
 mod store;
 mod token;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             None => embedded::run(cli.config).await,
+            Some(Command::Node) => node::run(cli.config).await,
             Some(Command::Migrate) => migrate::run(cli.config).await,
             Some(Command::Check) => check::run(cli.config).await,
             Some(Command::Token(args)) => token::run(cli.config, &args).await,

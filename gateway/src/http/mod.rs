@@ -66,9 +66,11 @@ pub fn router(state: AppState, ws: MethodRouter<AppState>) -> Router {
     with_layers(routes, state)
 }
 
+pub use operations::{Operations, operations_alone};
+
 /// The operators' routes, for a listener of their own.
 pub fn operations(state: AppState) -> Router {
-    let (routes, _) = operations::routes().merge(operations::ping_route()).split_for_parts();
+    let (routes, _) = operations::routes::<AppState>().merge(operations::ping_route()).split_for_parts();
     with_layers(routes, state)
 }
 
@@ -76,7 +78,7 @@ pub fn operations(state: AppState) -> Router {
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     let described = OpenApiRouter::with_openapi(openapi::Api::openapi());
-    described.merge(api()).merge(operations::routes()).into_openapi()
+    described.merge(api()).merge(operations::routes::<AppState>()).into_openapi()
 }
 
 fn api() -> OpenApiRouter<AppState> {
