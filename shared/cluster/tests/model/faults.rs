@@ -13,6 +13,8 @@ use crate::world::{Event, Hint, World};
 pub(crate) enum Fault {
     /// One of the others, and again soon.
     Next,
+    /// A drain is taken back.
+    Undrain(ProcessId),
     HubBack {
         node: ProcessId,
         user: UserId,
@@ -25,8 +27,13 @@ impl World {
             Fault::Next if self.healed => {}
             Fault::Next => {
                 self.one_fault();
-                let at = self.dice.range(200, 6_000);
+                let at = self.dice.range(100, self.pace);
                 self.after(at, Event::Fault(Fault::Next));
+            }
+            Fault::Undrain(node) => {
+                if let Some(row) = self.store.processes.get_mut(&node) {
+                    row.draining = false;
+                }
             }
             Fault::HubBack { node, user } => {
                 if self.nodes.get(&node).and_then(|node| node.hubs.get(&user)).is_some_and(|hub| hub.down) {
@@ -41,7 +48,8 @@ impl World {
         let gateways: Vec<ProcessId> = self.gateways.keys().copied().collect();
         let all: Vec<ProcessId> = nodes.iter().chain(&gateways).copied().collect();
         let (node, gateway, any) = (self.dice.pick(&nodes), self.dice.pick(&gateways), self.dice.pick(&all));
-        match (self.dice.range(0, 11), node, gateway, any) {
+        let kind = self.dice.pick(&self.kinds).unwrap_or_default();
+        match (kind, node, gateway, any) {
             (0 | 1, Some(node), _, _) => self.crash(node),
             (2, _, Some(gateway), _) => self.crash(gateway),
             (3 | 4, _, _, Some(any)) => {
@@ -76,6 +84,14 @@ impl World {
                 }
             }
             (9, Some(node), _, _) => self.crash_hub(node),
+            (12 | 13, Some(node), _, _) => {
+                // A drain that is taken back: slots go and come.
+                if let Some(row) = self.store.processes.get_mut(&node).filter(|_| !self.store.away) {
+                    row.draining = true;
+                    let at = self.dice.range(200, 4_000);
+                    self.after(at, Event::Fault(Fault::Undrain(node)));
+                }
+            }
             (10, Some(node), Some(gateway), _) => {
                 let until = self.now + Duration::from_millis(self.dice.range(100, 5_000));
                 self.note(|| format!("  nothing passes between {node:?} and {gateway:?} until {until:?}"));

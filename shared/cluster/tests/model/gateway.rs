@@ -56,6 +56,14 @@ impl World {
             poll_again: false,
         };
         self.gateways.insert(id.into(), gateway);
+        if !self.healed && self.dice.chance(30) {
+            // Its first words to one node take long.
+            let nodes: Vec<ProcessId> = self.nodes.keys().copied().collect();
+            if let Some(node) = self.dice.pick(&nodes) {
+                let until = self.now + std::time::Duration::from_millis(self.dice.range(500, 9_000));
+                self.blocked.insert((id.into(), node), until);
+            }
+        }
         self.after(1_000, Event::Renew(id.into()));
         self.after(0, Event::Poll(id.into()));
     }
