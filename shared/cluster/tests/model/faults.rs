@@ -15,6 +15,11 @@ pub(crate) enum Fault {
     Next,
     /// A drain is taken back.
     Undrain(ProcessId),
+    /// A node is not heard by a gateway.
+    Deafen {
+        gateway: ProcessId,
+        node: ProcessId,
+    },
     HubBack {
         node: ProcessId,
         user: UserId,
@@ -34,6 +39,10 @@ impl World {
                 if let Some(row) = self.store.processes.get_mut(&node) {
                     row.draining = false;
                 }
+            }
+            Fault::Deafen { gateway, node } => {
+                let until = self.now + Duration::from_millis(self.dice.range(2_000, 6_000));
+                self.blocked.insert((node, gateway), until);
             }
             Fault::HubBack { node, user } => {
                 if self.nodes.get(&node).and_then(|node| node.hubs.get(&user)).is_some_and(|hub| hub.down) {
@@ -84,6 +93,7 @@ impl World {
                 }
             }
             (9, Some(node), _, _) => self.crash_hub(node),
+            (14, Some(node), _, _) => self.carousel(node),
             (12 | 13, Some(node), _, _) => {
                 // A drain that is taken back: slots go and come.
                 if let Some(row) = self.store.processes.get_mut(&node).filter(|_| !self.store.away) {
@@ -108,6 +118,27 @@ impl World {
                 self.evidence(any, 0);
             }
             _ => {}
+        }
+    }
+
+    /// A new gateway hears a node and is not heard by it; meanwhile the node's slots go and come back, which the gateway
+    /// hears of from others only: what it said first arrives when it means something else.
+    fn carousel(&mut self, node: ProcessId) {
+        if self.store.away {
+            return;
+        }
+        self.start_gateway();
+        let newest =
+            self.gateways.keys().copied().find(|id| !self.blocked.keys().any(|(from, _)| from == id));
+        let Some(gateway) = newest else { return };
+        let until = self.now + Duration::from_millis(self.dice.range(2_000, 7_000));
+        self.blocked.insert((gateway, node), until);
+        let at = self.dice.range(500, 1_500);
+        self.after(at, Event::Fault(Fault::Deafen { gateway, node }));
+        if let Some(row) = self.store.processes.get_mut(&node) {
+            row.draining = true;
+            let at = self.dice.range(1_000, 2_500);
+            self.after(at, Event::Fault(Fault::Undrain(node)));
         }
     }
 

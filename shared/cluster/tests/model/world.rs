@@ -179,7 +179,7 @@ impl World {
         let (hint_loss, delay) = (dice.pick(&[0, 10, 100]).unwrap(), dice.pick(&[0, 5, 60]).unwrap());
         // A few kinds often, or all of them seldom: some troubles only show when others do not get in between.
         let few = dice.chance(60);
-        let kinds: Vec<u64> = (0..=13).filter(|_| !few || dice.chance(35)).collect();
+        let kinds: Vec<u64> = (0..=14).filter(|_| !few || dice.chance(35)).collect();
         let pace = dice.pick(&[1_500, 4_000, 8_000]).unwrap();
         let mut world = Self {
             now: Millis(1_000_000),
