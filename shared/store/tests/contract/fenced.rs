@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::pin::pin;
 
 use sqlx::Connection;
 use streamz_protocol::NodeId;
@@ -142,19 +141,22 @@ pub(crate) async fn waits_for_a_change_of_owner_and_is_refused(t: &Fixture) {
     let (one, two, term) = owners(t).await;
     let ada = t.user().await;
     let phone = t.device(&ada, "phone").await;
-    let moves = [Move { tenure: tenure(0, 1), owner: one, to: two }];
+    let given = [tenure(0, 1), tenure(1, 1)];
+    let moves = given.map(|tenure| Move { tenure, owner: one, to: two });
     t.cluster().plan_moves(term, &moves).await.unwrap();
     let cluster = t.cluster();
-    let given = [tenure(0, 1)];
-    let mut moving = pin!(cluster.hand_over(one, &given));
-    t.run_until_used(moving.as_mut(), "slots").await;
+    // Locked in order: it has the first, and waits for the second.
+    let holder = t.hold_slot(1).await;
+    let moving = tokio::spawn(async move { cluster.hand_over(one, &given).await.unwrap() });
+    t.waiting_for_locks(1).await;
     let (late, late_record) = (t.cluster(), ringing(ada.id, at(0)));
     let update = online(tenure(0, 1), &phone, 1);
     let presence = tokio::spawn(async move { late.set_presence(&[update]).await.unwrap() });
     let late = t.cluster();
     let stream = tokio::spawn(async move { late.upsert_stream(tenure(0, 1), &late_record).await.unwrap() });
-    t.waiting_for_locks(2).await;
-    assert_eq!(moving.await.unwrap().applied, [owned(0, 2, two)]);
+    t.waiting_for_locks(3).await;
+    holder.release().await;
+    assert_eq!(moving.await.unwrap().applied, [owned(0, 2, two), owned(1, 2, two)]);
     assert_eq!(presence.await.unwrap(), wrote(0, &[tenure(0, 1)]));
     assert_eq!(stream.await.unwrap(), StreamWrite::Refused);
     assert_eq!(seen(t, &ada, &phone).await, (false, None));
