@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -178,7 +178,10 @@ impl Fixture {
         let mut beside = self.beside().await;
         let sql = "SELECT count(*) FROM pg_stat_activity \
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut beside).await.unwrap() != count {}
+        let began = Instant::now();
+        while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut beside).await.unwrap() != count {
+            assert!(began.elapsed() < Duration::from_secs(20), "not as many as {count} wait for a lock");
+        }
     }
 
     /// Lets an operation go on, step by step, until it has a lock on this slot, and not a step further.

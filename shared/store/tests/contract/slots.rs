@@ -76,20 +76,23 @@ pub(crate) async fn show_changes_since_a_version(t: &Fixture) {
     assert_eq!((none.version, none.rows), (5, vec![]));
     assert_eq!(t.cluster().slot_changes_since(u64::MAX).await.unwrap().rows, []);
     // Nobody who reads changes while others write misses one.
-    let (two, cluster) = (t.node(2).await, t.cluster());
-    let writer = tokio::spawn(async move {
-        for round in 0..60_u16 {
-            let (number, at) = (round % 3, 1 + u64::from(round / 3));
-            let (owner, to) = if at % 2 == 1 { (one, two) } else { (two, one) };
-            assert_eq!(
-                cluster.plan_moves(term, &[moves(number, at, owner, to)]).await.unwrap().applied.len(),
-                1
-            );
-            assert_eq!(cluster.hand_over(owner, &[tenure(number, at)]).await.unwrap().applied.len(), 1);
-        }
-    });
+    let two = t.node(2).await;
+    let writers: Vec<_> = (0..4)
+        .map(|number| {
+            let cluster = t.cluster();
+            tokio::spawn(async move {
+                for at in 1..30 {
+                    let (owner, to) = if at % 2 == 1 { (one, two) } else { (two, one) };
+                    let planned = cluster.plan_moves(term, &[moves(number, at, owner, to)]).await.unwrap();
+                    assert_eq!(planned.applied.len(), 1);
+                    let moved = cluster.hand_over(owner, &[tenure(number, at)]).await.unwrap();
+                    assert_eq!(moved.applied.len(), 1);
+                }
+            })
+        })
+        .collect();
     let mut known = t.cluster().read_slots().await.unwrap();
-    while !writer.is_finished() {
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
         let changes = t.cluster().slot_changes_since(known.version).await.unwrap();
         assert!(changes.version >= known.version);
         known.version = changes.version;
@@ -97,12 +100,16 @@ pub(crate) async fn show_changes_since_a_version(t: &Fixture) {
             known.rows[usize::from(row.tenure.slot.number())] = row;
         }
     }
-    writer.await.unwrap();
+    for writer in writers {
+        writer.await.unwrap();
+    }
     let last = t.cluster().slot_changes_since(known.version).await.unwrap();
     for row in last.rows {
         known.rows[usize::from(row.tenure.slot.number())] = row;
     }
-    assert_eq!(known.rows, t.cluster().read_slots().await.unwrap().rows);
+    let whole = t.cluster().read_slots().await.unwrap();
+    // Each change is one version of the table.
+    assert_eq!((known.rows, whole.version), (whole.rows, 5 + 4 * 29 * 2));
 }
 
 pub(crate) async fn move_when_their_owner_says_so(t: &Fixture) {
