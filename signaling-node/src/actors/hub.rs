@@ -162,7 +162,7 @@ impl HubState {
             now,
             new_id: &mut Uuid::new_v4,
             record_room: self.surroundings.desk.has_room(),
-            may_decide: true,
+            may_decide: self.surroundings.steward.get().is_none_or(|steward| steward.may_decide()),
         };
         let effects = hub.handle(input, &mut context);
         self.carry_out(effects, myself);

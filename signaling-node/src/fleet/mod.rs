@@ -191,17 +191,22 @@ impl FleetNode {
     fn authorize(&self, input: authority::Input) {
         let mut state = self.state.lock();
         let now = self.node.clock().now();
-        match state.authority.handle(input, now) {
-            Some(authority::Effect::Gained) => tracing::info!("this node decides"),
+        let change = state.authority.handle(input, now);
+        let until = state.authority.next_deadline().unwrap_or(Millis(0));
+        self.decides_until.store(until.0, Ordering::Relaxed);
+        drop(state);
+        match change {
+            Some(authority::Effect::Gained) => {
+                tracing::info!("this node decides");
+                self.node.decide();
+            }
             Some(authority::Effect::Lost) => {
                 tracing::warn!(
-                    "this node relays and decides nothing: it hears neither the database nor the coordinator"
+                    "this node relays and decides nothing: neither the database nor the coordinator is heard"
                 );
             }
             None => {}
         }
-        let until = state.authority.next_deadline().unwrap_or(Millis(0));
-        self.decides_until.store(until.0, Ordering::Relaxed);
     }
 
     /// Tells processes something outside of the links.
