@@ -4,6 +4,7 @@
 //! algorithm on. A socket that was upgraded leaves this loop (whoever upgraded it owns it) but not the count of
 //! connections: its place goes with it.
 
+mod leftover;
 mod socket;
 
 use std::io;
@@ -27,6 +28,7 @@ use tower::Service;
 pub use socket::Socket;
 
 use crate::problem::{Code, PROBLEM_JSON, Problem};
+use leftover::Leftover;
 use socket::HeadTimer;
 
 /// How long a connection may be idle between two requests by default: longer than the minute after which common load
@@ -105,8 +107,16 @@ async fn connection(
 ) {
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        let (request, leftover) = Leftover::of(request);
         // A router is always ready.
-        router.clone().call(request)
+        let answer = router.clone().call(request);
+        async move {
+            let answer = answer.await?;
+            match leftover {
+                Some(leftover) => Ok(leftover.settle(answer).await),
+                None => Ok::<_, std::convert::Infallible>(answer),
+            }
+        }
     });
     let timer = HeadTimer::new(&socket, options.header_timeout, options.keep_alive);
     let connection = http1::Builder::new()

@@ -3,6 +3,8 @@
 //! A client that offered the subprotocol `streamz.v1` is let in and learns a refusal by its close code; any other
 //! learns it by the HTTP status. So the hub is asked before the request is answered.
 
+mod query;
+
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -10,29 +12,27 @@ use axum::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VER
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use streamz_protocol::bus::{Attach, Caps, Resume};
 use streamz_protocol::objects::IceServer;
-use streamz_protocol::{CloseCode, DeviceId, Limits, Millis, SessionId, UserId};
+use streamz_protocol::{CloseCode, Limits, Millis, UserId};
 use streamz_session::{Facts, TokenFacts};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_util::task::TaskTracker;
 
 use crate::authenticate::{AuthFailure, Identity, authenticate, bearer};
-use crate::http::fields;
 use crate::problem::{Code, Problem};
 use crate::socket::{Authority, Connection, Sockets};
 use crate::state::AppState;
 use crate::upgrade::{self, Upgrade, Upgrading};
+use query::WsQuery;
 
 /// The subprotocol of clients that acknowledge and resume.
 pub const SUBPROTOCOL: &str = "streamz.v1";
 /// What precedes an access token among the offered subprotocols: a browser cannot set headers.
 const BEARER_PREFIX: &str = "bearer.";
-/// The most streams that a device may say it takes.
-const MAX_STREAMS: u16 = 64;
+/// The longest reason in a close frame, in bytes (RFC 6455 §5.5).
+const REASON_MAX: usize = 123;
 /// What tungstenite reads at once. Its default of 128 KiB is allocated for every connection.
 const READ_BUFFER: usize = 1024;
 /// Up to so many bytes of frames are gathered for one write. It is allocated when it is needed, and kept.
@@ -72,9 +72,9 @@ async fn connect(State(state): State<AppState>, web_sockets: WebSockets, request
         Err(refusal) => {
             metrics::counter!("streamz_connects_total", "outcome" => refusal.label()).increment(1);
             match refusal {
-                Refusal::Closed(code) | Refusal::Failed(code, _) if offered.v1 => {
+                refusal if offered.v1 => {
                     let (response, upgrading) = upgrade.accept(protocol);
-                    web_sockets.tasks.spawn(close(upgrading, config, code));
+                    web_sockets.tasks.spawn(close(upgrading, config, refusal.close_frame()));
                     response
                 }
                 Refusal::Failed(_, failure) => Problem::from(failure).into_response(),
@@ -115,7 +115,8 @@ enum Refusal {
     Closed(CloseCode),
     /// The same, with what to say over HTTP.
     Failed(CloseCode, AuthFailure),
-    /// The request itself is wrong: everybody learns it by the status.
+    /// The request itself is wrong, and will be the next time: a client of ours learns by 4503 and the sentence that it
+    /// need not come back as it is. A browser would hide a status from it.
     Problem(Problem),
 }
 
@@ -124,6 +125,19 @@ impl Refusal {
         match self {
             Refusal::Closed(code) | Refusal::Failed(code, _) => code.as_str(),
             Refusal::Problem(_) => "bad_request",
+        }
+    }
+
+    fn close_frame(&self) -> CloseFrame {
+        match self {
+            Refusal::Closed(code) | Refusal::Failed(code, _) => {
+                CloseFrame { code: code.code().into(), reason: Utf8Bytes::from_static(code.as_str()) }
+            }
+            Refusal::Problem(problem) => {
+                let detail = problem.detail();
+                let reason = detail.get(..detail.floor_char_boundary(REASON_MAX)).unwrap_or_default();
+                CloseFrame { code: CloseCode::ProtocolViolation.code().into(), reason: reason.into() }
+            }
         }
     }
 }
@@ -210,63 +224,9 @@ fn check_origin(state: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
     if allowed {
         Ok(())
     } else {
-        Err(Problem::new(Code::ForbiddenOrigin, "Add the page's origin to ALLOWED_ORIGINS."))
+        let detail = "A page of this origin may not connect: the server's ALLOWED_ORIGINS must name it.";
+        Err(Problem::new(Code::ForbiddenOrigin, detail))
     }
-}
-
-/// The query parameters of the route.
-#[derive(Deserialize)]
-struct WsQuery {
-    device_id: DeviceId,
-    device_name: Option<String>,
-    device_type: Option<String>,
-    session_id: Option<SessionId>,
-    #[serde(default)]
-    last_seq: u64,
-    #[serde(default = "one_stream")]
-    max_streams: u16,
-    token: Option<IgnoredAny>,
-    access_token: Option<IgnoredAny>,
-}
-
-fn one_stream() -> u16 {
-    1
-}
-
-impl WsQuery {
-    fn parse(uri: &Uri) -> Result<Self, Problem> {
-        let bad = |detail: &str| Problem::new(Code::MalformedQuery, detail.to_owned());
-        let Ok(axum::extract::Query(mut query)) = axum::extract::Query::<Self>::try_from_uri(uri) else {
-            return Err(bad(
-                "Give device_id (1 to 255 characters), and if you like device_name, device_type, max_streams (a \
-                 number), session_id (a UUID) with last_seq (a number); each once and percent-encoded.",
-            ));
-        };
-        if query.token.is_some() || query.access_token.is_some() {
-            return Err(bad(
-                "A token in a URL ends up in logs: send it as Authorization: Bearer TOKEN, or as the subprotocol \
-                 bearer.TOKEN.",
-            ));
-        }
-        if !(1..=MAX_STREAMS).contains(&query.max_streams) {
-            return Err(bad(&format!("max_streams must be 1 to {MAX_STREAMS}.")));
-        }
-        query.device_name = checked("device_name", query.device_name, fields::device_name)?;
-        query.device_type = checked("device_type", query.device_type, fields::device_type)?;
-        Ok(query)
-    }
-}
-
-/// A parameter by the rules of the API's fields.
-fn checked(
-    key: &str,
-    value: Option<String>,
-    rule: impl Fn(&str) -> Result<&str, fields::InvalidText>,
-) -> Result<Option<String>, Problem> {
-    value
-        .map(|value| rule(&value).map(str::to_owned))
-        .transpose()
-        .map_err(|error| Problem::new(Code::MalformedQuery, format!("{key} {error}.")))
 }
 
 /// The token's end on the clock of the state machines.
@@ -289,10 +249,9 @@ fn refused(code: CloseCode) -> Problem {
     }
 }
 
-async fn close(upgrading: Upgrading, config: WebSocketConfig, code: CloseCode) {
+async fn close(upgrading: Upgrading, config: WebSocketConfig, frame: CloseFrame) {
     let Some(raw) = upgrading.finish().await else { return };
     let mut socket = raw.web_socket(config).await;
-    let frame = CloseFrame { code: code.code().into(), reason: Utf8Bytes::from_static(code.as_str()) };
     // A peer that does not read it is gone anyway.
     let said = socket.close(Some(frame));
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), said).await;

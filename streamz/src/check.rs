@@ -1,10 +1,12 @@
 //! `streamz check`: is the configuration right, and is what it names there?
 
-use streamz_platform::config::{BusConfig, DatabaseConfig, Role};
+use std::io::ErrorKind;
+
+use streamz_platform::config::{BusConfig, DatabaseConfig, Role, SigningSource};
 use streamz_platform::{Config, ConfigArgs};
 
 use crate::exit::Failure;
-use crate::store;
+use crate::{lock, store};
 
 pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let config = Config::load(Role::Embedded, args)?;
@@ -36,6 +38,10 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
 async fn address(config: &Config) -> Result<String, String> {
     match tokio::net::TcpListener::bind(config.listen).await {
         Ok(_) => Ok(format!("{} is free", config.listen)),
+        // Asked beside a running server, everything is as it should be.
+        Err(error) if error.kind() == ErrorKind::AddrInUse && lock::is_taken(config) => {
+            Ok(format!("{} is in use, and a streamz serves from the database", config.listen))
+        }
         Err(error) => Err(format!("HOST, PORT: {} cannot be listened on: {error}", config.listen)),
     }
 }
@@ -62,9 +68,13 @@ async fn database(config: &Config) -> Result<String, String> {
 
 fn signing(config: &Config) -> Result<String, String> {
     match &config.signing {
-        streamz_platform::config::SigningSource::KeyFile(path) if !path.exists() => {
+        SigningSource::Secret(_) => Ok("JWT_SECRET".to_owned()),
+        SigningSource::KeyFile(path) if !path.exists() => {
             Ok(format!("{} will be made at the start", path.display()))
         }
-        source => source.load().map(|_| "can be read".to_owned()).map_err(|error| error.to_string()),
+        source @ SigningSource::KeyFile(path) => match source.load() {
+            Ok(_) => Ok(format!("{} can be read", path.display())),
+            Err(error) => Err(error.to_string()),
+        },
     }
 }

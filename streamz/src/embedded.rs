@@ -16,7 +16,7 @@ use streamz_gateway::serve::{KEEP_ALIVE, ServeOptions, ServeReport, serve};
 use streamz_gateway::state::{AppState, Parts, Settings};
 use streamz_gateway::ws::{self, StateAuthority, WebSockets};
 use streamz_gateway::{Connections, Sockets, http};
-use streamz_platform::config::{BusConfig, DatabaseConfig, Role};
+use streamz_platform::config::{BusConfig, DatabaseConfig, Role, SigningSource};
 use streamz_platform::{Clock, Config, ConfigArgs, Shutdown, Tasks};
 use streamz_protocol::GatewayId;
 use streamz_signaling_node::{DeskLimits, Node, NodeConfig};
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::exit::Failure;
-use crate::{maintenance, store};
+use crate::{lock, maintenance, store};
 
 /// What is said of a variable whose role this program does not have yet.
 pub(crate) const NO_REDIS: &str =
@@ -65,6 +65,8 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let listening = Tasks::new();
     listening.spawn("signals", signals);
 
+    // Until the very end.
+    let _lock = lock::take(&config)?;
     let store = store::open(&config.database, config.database_pool.get()).await?;
     store::prepare(&store, &config.database).await?;
     let listener = listen(config.listen, "HOST, PORT").await?;
@@ -76,8 +78,9 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let running = compose(&config, store, &tasks).await?;
     let accepting = CancellationToken::new();
     let listeners = Tasks::new();
+    let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose().map_err(Failure::unable)?;
     running.serve(&config, listener, admin, &accepting, &listeners);
-    greet(&config, &address.to_string());
+    greet(&config, address, admin_address);
 
     shutdown.begun().await;
     let ended = async {
@@ -226,15 +229,21 @@ fn report(served: ServeReport) {
 }
 
 /// Says where everything is. To standard output, for people; logs go to standard error.
-fn greet(config: &Config, address: &str) {
+fn greet(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) {
     let data = match &config.database {
-        DatabaseConfig::Sqlite { path } => {
-            format!("{} and its key in {}", path.display(), config.data_dir.display())
-        }
+        DatabaseConfig::Sqlite { path } => path.display().to_string(),
         DatabaseConfig::Postgres { .. } => "the Postgres database of DATABASE_URL".to_owned(),
+    };
+    let key = match &config.signing {
+        SigningSource::Secret(_) => "JWT_SECRET".to_owned(),
+        SigningSource::KeyFile(path) => path.display().to_string(),
     };
     println!("Streamz {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
     println!("  data      {data}");
+    println!("  key       {key}");
+    if let Some(admin) = admin {
+        println!("  admin     http://{admin}/metrics, and /health and /ready");
+    }
     println!("  try       http://{address}/docs in a browser, or the tour in README.md");
     println!("  stop      Ctrl-C");
 }

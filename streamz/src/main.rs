@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod embedded;
 mod exit;
+mod lock;
 mod maintenance;
 mod migrate;
 mod node;

@@ -16,9 +16,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Removes what is past its time, a small batch at a time, until told to stop.
 pub(crate) async fn sweep(store: Store, retention: Retention, stopping: CancellationToken) {
-    let days = |duration: Duration| u32::try_from(duration.as_secs() / 86_400).unwrap_or(u32::MAX);
-    let policy =
-        RetentionPolicy { streams_days: days(retention.streams), spent_tokens_days: days(retention.tokens) };
+    let policy = RetentionPolicy { streams: retention.streams, spent_tokens: retention.tokens };
     loop {
         let wait = match store.sweep(Utc::now(), &policy, BATCH).await {
             Ok(swept) => {

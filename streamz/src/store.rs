@@ -21,7 +21,8 @@ pub(crate) async fn open(database: &DatabaseConfig, connections: u32) -> Result<
     opened.map_err(|error| Failure::unable(format!("DATABASE_URL: {error}")))
 }
 
-fn make_folder(folder: Option<&Path>) -> Result<(), Failure> {
+/// Makes the folder of a SQLite file.
+pub(crate) fn make_folder(folder: Option<&Path>) -> Result<(), Failure> {
     let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
     std::fs::create_dir_all(folder).map_err(|error| {
         Failure::unable(format!("DATA_DIR: the folder {} cannot be made: {error}", folder.display()))

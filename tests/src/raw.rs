@@ -153,10 +153,11 @@ impl Dial {
         Raw::over(WebSocketStream::from_partially_read(stream, rest, Role::Client, Some(config())).await)
     }
 
-    /// Upgrades and hears nothing but this close code.
-    pub async fn refused(&self, code: u16) {
+    /// Upgrades and hears nothing but this close code; returns its reason.
+    pub async fn refused(&self, code: u16) -> String {
         let mut raw = self.open().await.unwrap_or_else(|refused| panic!("{refused:?}"));
         assert_eq!(raw.hear().await, Heard::Close(code));
+        raw.reason
     }
 }
 
@@ -182,12 +183,14 @@ pub struct Raw {
     pub welcome: Value,
     /// The highest `seq` that was heard.
     pub last_seq: u64,
+    /// What the close frame said, if there was one.
+    pub reason: String,
     barriers: u32,
 }
 
 impl Raw {
     fn over(socket: WebSocketStream<TcpStream>) -> Self {
-        Self { socket, welcome: Value::Null, last_seq: 0, barriers: 0 }
+        Self { socket, welcome: Value::Null, last_seq: 0, reason: String::new(), barriers: 0 }
     }
 
     /// The session's name.
@@ -250,6 +253,7 @@ impl Raw {
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(frame))) => {
+                    self.reason = frame.as_ref().map_or_else(String::new, |frame| frame.reason.to_string());
                     return Heard::Close(frame.map_or(1005, |frame| frame.code.into()));
                 }
                 Some(Ok(other)) => panic!("unexpected {other:?}"),

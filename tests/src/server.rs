@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use streamz_testkit::Postgres;
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::binary::binary;
 use crate::http::Http;
@@ -94,7 +96,9 @@ impl Server {
             panic!("streamz did not start:\n{}", process.log());
         };
         let http = Http::new(&url);
-        eventually(|| async { (http.get("/ready").await.status == 200).then_some(()) }).await;
+        // With a port of its own, readiness is not beside the API.
+        let path = if variables.contains_key("ADMIN_PORT") { "/ping" } else { "/ready" };
+        eventually(|| async { (http.get(path).await.status == 200).then_some(()) }).await;
         let started_in = began.elapsed();
         (process, url, started_in)
     }
@@ -109,6 +113,12 @@ impl Server {
     #[must_use]
     pub fn http(&self) -> Http {
         Http::new(&self.url)
+    }
+
+    /// Its `DATA_DIR`.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// What it runs on.
@@ -136,6 +146,23 @@ impl Server {
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Runs the program beside it to its end, with these arguments, and these variables on top of the server's.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub async fn beside(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        let program = Command::new(binary())
+            .args(arguments)
+            .env_clear()
+            .envs(&self.variables)
+            .envs(variables.iter().copied())
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        soon(program).await.unwrap()
     }
 
     /// Its memory in bytes: the resident set of the process.

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::json;
 use streamz_tests::{Server, Topology, User, run};
@@ -53,6 +55,77 @@ fn links_lead_somewhere() {
             }
         }
     }
+}
+
+/// Every `make target` of a document, in a block of commands or between backticks.
+fn targets(text: &str) -> BTreeSet<String> {
+    let commands = text.lines().filter_map(|line| line.strip_prefix("make "));
+    let quoted = text.split("`make ").skip(1);
+    let word =
+        |rest: &str| rest.split(|c: char| !c.is_ascii_lowercase() && c != '-').next().unwrap().to_owned();
+    commands.chain(quoted).map(word).filter(|word| !word.is_empty()).collect()
+}
+
+fn make() -> Command {
+    let mut make = Command::new("make");
+    // Not those of a make that may run this test.
+    make.current_dir(repository()).env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("MFLAGS");
+    make
+}
+
+#[test]
+fn every_documented_make_target_exists() {
+    let list = make().output().unwrap();
+    assert!(list.status.success(), "{list:?}");
+    let list = String::from_utf8(list.stdout).unwrap();
+    let listed = list.lines().filter_map(|line| line.strip_prefix("  make ")?.split(' ').next());
+    let listed: BTreeSet<String> = listed.map(str::to_owned).collect();
+    let mut told: BTreeSet<String> = BTreeSet::new();
+    for document in documents() {
+        told.extend(targets(&fs::read_to_string(&document).unwrap()));
+    }
+    assert!(told.contains("test") && told.len() >= 5, "{told:?}");
+    let unlisted: Vec<_> = told.difference(&listed).collect();
+    assert!(unlisted.is_empty(), "`make` does not list {unlisted:?}");
+    for target in listed {
+        let dry = make().args(["-n", &target]).output().unwrap();
+        assert!(dry.status.success() && !dry.stdout.is_empty(), "make -n {target}: {dry:?}");
+    }
+}
+
+/// A machine on which programs are missing: a folder of programs that do nothing, and no other in the `PATH`.
+fn make_servers(programs: &[&str]) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    for program in programs {
+        let path = folder.path().join(program);
+        // Whoever asks is user 1000.
+        fs::write(&path, "#!/bin/sh\necho 1000\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = std::env::var_os("PATH").unwrap();
+    let program = std::env::split_paths(&path).map(|folder| folder.join("make")).find(|path| path.exists());
+    let mut make = Command::new(program.expect("make is installed"));
+    make.current_dir(repository()).env_clear().env("PATH", folder.path()).args(["servers"]);
+    let output = make.output().unwrap();
+    (output.status.success(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn what_the_tests_need_and_nobody_may_install_is_named() {
+    let (done, said) = make_servers(&["cargo", "cc", "initdb", "curl", "id", "apt-get"]);
+    assert!(!done && said.contains("Not installed: redis-server jq. Run this, then try again:"), "{said}");
+    assert!(said.contains("    sudo apt-get update && sudo apt-get install -y redis-server jq\n"), "{said}");
+    // On a system of another kind there is no such command.
+    let (done, said) = make_servers(&["cargo", "initdb", "redis-server", "curl", "jq", "id"]);
+    assert!(
+        !done && said.contains("Not installed: gcc libc6-dev. Install them in the way of your system"),
+        "{said}"
+    );
+    assert!(!said.contains("sudo"), "{said}");
+    let (done, said) = make_servers(&[]);
+    assert!(!done && said.contains("Rust is not installed: see https://rustup.rs"), "{said}");
+    let (done, said) = make_servers(&["cargo", "cc", "initdb", "redis-server", "curl", "jq"]);
+    assert!(done && said.is_empty(), "{said}");
 }
 
 #[test]

@@ -1,63 +1,105 @@
 //! What the device says: checks, numbers, repeated messages, the backlog.
 
 use streamz_protocol::bus::{Detach, Message, Open, Up};
-use streamz_protocol::client::{ClientFrame, ClientMessage, Draft};
+use streamz_protocol::client::{ANSWER_WEIGHT, Answer, ClientFrame, ClientMessage, Command, Draft};
 use streamz_protocol::server::{Body, ServerMessage};
 use streamz_protocol::{CloseCode, DeviceId, ErrorCode, MessageId, Mid, Millis, Reason};
 
+use crate::copy::OpenEntry;
 use crate::effect::{Context, Effect, Outgoing, TokenFacts};
 use crate::planted::planted;
-use crate::session::{OpenEntry, Session};
+use crate::session::{Own, Phase, Session};
 
 impl Session {
     pub(crate) fn text(&mut self, text: &str, cx: &mut Context<'_>, out: &mut Vec<Effect>) {
         let frame = ClientFrame::decode(text);
-        if !frame.as_ref().is_ok_and(|frame| self.is_exempt(frame)) && !(cx.permit)() {
-            let id = frame.as_ref().map_or_else(|rejected| rejected.id.clone(), |frame| frame.id.clone());
+        let (id, digest, message) = match frame {
+            Ok(ClientFrame { id, message }) => (id, message.digest(), Ok(message)),
+            Err(rejected) => (rejected.id, rejected.digest, Err((rejected.code, rejected.message))),
+        };
+        if !self.is_exempt(id.as_ref(), &message) && !(cx.permit)() {
             return self.over_rate(id.as_ref(), cx.now, out);
         }
         self.strikes = 0;
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(rejected) => {
-                return self.error(rejected.code, rejected.message, rejected.id.as_ref(), out);
+        if self.is_refused(id.as_ref(), digest, &message, out) {
+            return;
+        }
+        let own = Own { id, digest };
+        match message {
+            Ok(ClientMessage::Command { to, command }) => {
+                self.command(own.id, to, command, digest, cx.now, out);
             }
-        };
-        match frame.message {
-            ClientMessage::Command { to, command } => self.command(frame.id, to, command, cx.now, out),
-            ClientMessage::Ack { seq } => self.ack(seq, frame.id.as_ref(), out),
-            ClientMessage::Ping => {
-                self.plain(Body::with(&ServerMessage::Pong {}, frame.id.as_ref(), None), out);
-                self.taken(frame.id.as_ref(), out);
+            Ok(ClientMessage::Ack { seq }) => self.ack(seq, own, cx.now, out),
+            Ok(ClientMessage::Ping) => {
+                self.plain(Body::with(&ServerMessage::Pong {}, own.id.as_ref(), None), out);
+                self.answer(own, Answer::Taken, cx.now, out);
             }
-            ClientMessage::Auth { token } => {
-                self.auth_id = frame.id;
+            Ok(ClientMessage::Auth { .. }) if self.checking.is_some() => {
+                let text = "Another token is being checked; send this one again.";
+                self.plain(Body::error(ErrorCode::Unavailable, text, None), out);
+            }
+            Ok(ClientMessage::Auth { token }) => {
+                self.checking = Some(own);
                 out.push(Effect::CheckToken(token));
             }
+            Err((code, text)) => self.answer(own, Answer::Refused(code, text), cx.now, out),
         }
+    }
+
+    /// Whether the message is refused before anybody acts on it: its `id` was used for another one, or there is no
+    /// room. What the hub acts on finds out later whether there is room for it: it may be large.
+    fn is_refused(
+        &mut self,
+        id: Option<&MessageId>,
+        digest: u64,
+        message: &Result<ClientMessage, (ErrorCode, String)>,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let Some(id) = id else { return false };
+        if let Some(known) = self.digest_of(id) {
+            if known != digest {
+                let text = "This id was used in this session for another message; choose a new one.";
+                self.plain(Body::error(ErrorCode::IdReused, text, Some(id)), out);
+            }
+            return known != digest;
+        }
+        let waits = matches!(message, Ok(ClientMessage::Auth { .. })) && self.checking.is_some();
+        let own = !matches!(message, Ok(ClientMessage::Command { .. }));
+        let refused = waits || (own && !self.has_room(ANSWER_WEIGHT));
+        if refused {
+            self.plain(Body::not_delivered(id, Reason::Backlog, Vec::new()), out);
+        }
+        refused
     }
 
     /// Whether the frame does not count against the device's rate: confirmations are the answer to what others send,
     /// and what the device sends again after `welcome`, as it must, was counted on its last connection. Some of
     /// that may have got its outcome meanwhile.
-    fn is_exempt(&mut self, frame: &ClientFrame) -> bool {
-        match (&frame.message, &frame.id) {
-            (ClientMessage::Ack { seq }, _) => {
-                self.copy.as_ref().is_some_and(|copy| *seq > copy.acked && *seq <= copy.last_seq)
-            }
-            (ClientMessage::Command { .. }, Some(id)) if self.repeats > 0 && self.knows(id) => {
-                self.repeats -= 1;
-                true
-            }
-            _ => false,
+    fn is_exempt<E>(&mut self, id: Option<&MessageId>, message: &Result<ClientMessage, E>) -> bool {
+        if let Ok(ClientMessage::Ack { seq }) = message {
+            return self.copy.as_ref().is_some_and(|copy| *seq > copy.acked && *seq <= copy.last_seq);
         }
+        let repeats = self.repeats > 0 && id.is_some_and(|id| self.digest_of(id).is_some());
+        self.repeats -= usize::from(repeats);
+        repeats
     }
 
-    /// Whether the `id` is of a message that has an outcome, or will.
-    fn knows(&self, id: &MessageId) -> bool {
+    /// The content of the message with this `id`, if there is one that has an outcome or will.
+    fn digest_of(&self, id: &MessageId) -> Option<u64> {
+        if let Some(own) = self.checking.as_ref().filter(|own| own.id.as_ref() == Some(id)) {
+            return Some(own.digest);
+        }
+        let copy = self.copy.as_ref()?;
+        let open = copy.open.iter().find(|entry| entry.known.id == *id).map(|entry| entry.known.digest);
+        let settled = || copy.settled.iter().find(|settled| settled.id == *id).map(|settled| settled.digest);
+        open.or_else(settled)
+    }
+
+    /// Whether one more message of this weight may be without an outcome.
+    fn has_room(&self, weight: usize) -> bool {
+        let limits = &self.limits;
         self.copy.as_ref().is_some_and(|copy| {
-            copy.open.iter().any(|entry| entry.known.id == *id)
-                || copy.settled.iter().any(|settled| settled.id == *id)
+            copy.open.len() < limits.unsettled && copy.open_bytes + weight <= limits.unsettled_bytes
         })
     }
 
@@ -67,14 +109,14 @@ impl Session {
             return self.close(CloseCode::RateLimited, Detach::Lost, now, out);
         }
         let text = "This device sends faster than the rate allows; the message was not taken. Slow down.";
-        // The error is no outcome of a message that was taken before.
-        let id = id.filter(|id| !self.knows(id));
-        self.error(ErrorCode::RateLimited, text.to_owned(), id, out);
+        // The error is no outcome of a message that was taken before. Nor is the `id` of one that was not taken used.
+        let id = id.filter(|id| self.digest_of(id).is_none());
+        self.plain(Body::error(ErrorCode::RateLimited, text, id), out);
     }
 
     /// A frame that no client of this protocol sends.
     pub(crate) fn violation(&mut self, what: &'static str, now: Millis, out: &mut Vec<Effect>) {
-        if self.phase() == crate::Phase::Live {
+        if self.phase() == Phase::Live {
             let code =
                 if what == "frame_too_large" { ErrorCode::FrameTooLarge } else { ErrorCode::MalformedFrame };
             let text = match code {
@@ -83,19 +125,21 @@ impl Session {
                 }
                 _ => "Frames are JSON text in UTF-8; binary frames are not taken.".to_owned(),
             };
-            self.error(code, text, None, out);
+            self.plain(Body::error(code, text, None), out);
             self.close(CloseCode::ProtocolViolation, Detach::Lost, now, out);
         }
     }
 
-    fn ack(&mut self, seq: u64, id: Option<&MessageId>, out: &mut Vec<Effect>) {
+    fn ack(&mut self, seq: u64, own: Own, now: Millis, out: &mut Vec<Effect>) {
         let last_seq = self.copy.as_ref().map_or(0, |copy| copy.last_seq);
-        if seq > last_seq {
+        let answer = if seq > last_seq {
             let text = format!("seq {seq} was not sent yet; the last one is {last_seq}.");
-            return self.error(ErrorCode::InvalidPayload, text, id, out);
-        }
-        self.confirm(seq, out);
-        self.taken(id, out);
+            Answer::Refused(ErrorCode::InvalidPayload, text)
+        } else {
+            self.confirm(seq, out);
+            Answer::Taken
+        };
+        self.answer(own, answer, now, out);
     }
 
     fn command(
@@ -103,29 +147,28 @@ impl Session {
         id: Option<MessageId>,
         to: Option<DeviceId>,
         draft: Draft,
+        digest: u64,
         now: Millis,
         out: &mut Vec<Effect>,
     ) {
-        let digest = draft.digest(to.as_ref());
         if let Some(id) = &id
             && self.repeated(id, &to, &draft, digest, out)
         {
             return;
         }
-        let limits = self.limits.clone();
-        let Some(copy) = &mut self.copy else { return };
+        let Some(copy) = &self.copy else { return };
         let number = copy.next_number;
         let mid = Mid { session: copy.session, number };
         let command = draft.finish(&copy.device.device_id, mid);
-        if let Some(id) = &id {
-            let weight = command.weight();
-            let full =
-                copy.open.len() >= limits.unsettled || copy.open_bytes + weight > limits.unsettled_bytes;
-            if full && !planted!(self, BacklogUnbounded) {
-                return self.plain(Body::not_delivered(id, Reason::Backlog, Vec::new()), out);
-            }
-            copy.open_bytes += weight;
+        let weight = id.as_ref().map_or(0, |_| command.weight());
+        if let Some(id) = &id
+            && !self.has_room(weight)
+            && !planted!(self, BacklogUnbounded)
+        {
+            return self.plain(Body::not_delivered(id, Reason::Backlog, Vec::new()), out);
         }
+        let Some(copy) = &mut self.copy else { return };
+        copy.open_bytes += weight;
         copy.next_number += 1;
         let message = Box::new(Message { number, id: id.clone(), to, digest, accepted_at: now, command });
         if let Some(id) = id {
@@ -139,7 +182,7 @@ impl Session {
         out.push(Effect::Up(Up::Message(self.conn, message)));
     }
 
-    /// Whether the `id` was used before; if so, says what there is to say.
+    /// Whether the same message was sent before; if so, says what there is to say.
     fn repeated(
         &mut self,
         id: &MessageId,
@@ -152,9 +195,7 @@ impl Session {
         let Some(copy) = &mut self.copy else { return true };
         let session = copy.session;
         if let Some(entry) = copy.open.iter_mut().find(|entry| entry.known.id == *id) {
-            if entry.known.digest != digest {
-                self.id_reused(id, out);
-            } else if entry.message.is_none() {
+            if entry.message.is_none() {
                 // The device sends it again after a reconnect: a hub that is started anew may need the content. It
                 // is kept if there is room beside what was sent since.
                 let mid = Mid { session, number: entry.known.number };
@@ -175,21 +216,13 @@ impl Session {
             }
             return true;
         }
-        if let Some(settled) = copy.settled.iter().find(|settled| settled.id == *id) {
-            if settled.digest == digest {
-                let outcome = settled.outcome.clone();
-                self.plain(outcome, out);
-            } else {
-                self.id_reused(id, out);
-            }
-            return true;
+        let settled = copy.settled.iter().find(|settled| settled.id == *id);
+        let outcome = settled.map(|settled| settled.outcome.clone());
+        let known = outcome.is_some();
+        if let Some(outcome) = outcome {
+            self.plain(outcome, out);
         }
-        false
-    }
-
-    fn id_reused(&mut self, id: &MessageId, out: &mut Vec<Effect>) {
-        let text = "This id was used in this session for another message; choose a new one.";
-        self.error(ErrorCode::IdReused, text.to_owned(), Some(id), out);
+        known
     }
 
     /// The hub's queue is full: the message was never taken, which is certain, unless an earlier connection of the
@@ -205,32 +238,36 @@ impl Session {
     }
 
     pub(crate) fn token_checked(&mut self, facts: Option<TokenFacts>, now: Millis, out: &mut Vec<Effect>) {
-        let id = self.auth_id.take();
+        // Nobody is there to hear of it; whoever comes back brings a token, and sends this one again.
+        let Some(own) = self.checking.take().filter(|_| self.phase() == Phase::Live) else { return };
         let valid = facts.filter(|facts| {
             facts.user == self.user && facts.family == self.attach.family && facts.expires > now
         });
-        match valid {
+        let answer = match valid {
             Some(facts) => {
                 self.set_token(facts.expires, now);
-                self.taken(id.as_ref(), out);
+                Answer::Taken
             }
             None => {
                 let text =
                     "auth takes a valid access token of the same sign-in; refresh it and send it again.";
-                self.error(ErrorCode::InvalidToken, text.to_owned(), id.as_ref(), out);
+                Answer::Refused(ErrorCode::InvalidToken, text.to_owned())
             }
-        }
+        };
+        self.answer(own, answer, now, out);
     }
 
-    /// The outcome of a message that the gateway itself acts on.
-    fn taken(&mut self, id: Option<&MessageId>, out: &mut Vec<Effect>) {
-        if let Some(id) = id {
-            self.plain(Body::delivered(id), out);
+    /// Ends a message that concerns the gateway alone. If it has an `id` its outcome takes the way of all outcomes,
+    /// through the hub: so it has a `seq`, and is remembered wherever the session goes.
+    fn answer(&mut self, own: Own, answer: Answer, now: Millis, out: &mut Vec<Effect>) {
+        match answer {
+            answer if own.id.is_some() => {
+                let draft = Draft::Whole(Command::Answered(answer));
+                self.command(own.id, None, draft, own.digest, now, out);
+            }
+            Answer::Refused(code, text) => self.plain(Body::error(code, text, None), out),
+            Answer::Taken => {}
         }
-    }
-
-    fn error(&mut self, code: ErrorCode, text: String, id: Option<&MessageId>, out: &mut Vec<Effect>) {
-        self.plain(Body::error(code, text, id), out);
     }
 
     fn plain(&mut self, body: Body, out: &mut Vec<Effect>) {

@@ -11,12 +11,14 @@
 //! | file | one reason |
 //! |---|---|
 //! | [`session`](Session) | the phases of a connection and the dispatch of inputs |
+//! | `copy` | the copy of the hub's side of a session |
 //! | `inbound` | what the device says: checks, numbers, repeated messages, the backlog |
-//! | `outbound` | what the hub says: the copy, and the queue to the socket |
+//! | `outbound` | what the hub says: the copy kept of it, and the queue to the socket |
 //! | `timers` | heartbeats, tokens, credentials, the ends of waits |
 //! | `inspect` | how much a session holds |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod copy;
 mod effect;
 mod inbound;
 mod inspect;

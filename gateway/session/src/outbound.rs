@@ -3,9 +3,10 @@
 use streamz_protocol::bus::{Class, Frame, Item, LiveStream, OVER_KEPT, Over, Up, note_heard};
 use streamz_protocol::{Limits, Millis};
 
+use crate::copy::Copy;
 use crate::effect::{Effect, Outgoing};
 use crate::planted::planted;
-use crate::session::{Copy, Session};
+use crate::session::Session;
 
 /// Senders that a session remembers; the one that it heard first is forgotten.
 const HEARD_MAX: usize = 256;

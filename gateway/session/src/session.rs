@@ -3,15 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use streamz_protocol::bus::{
-    Attach, Attached, Detach, Down, Frame, Heard, LiveStream, Message, Open, OpenMessage, Over, Replica,
-    Settled, Up,
-};
-use streamz_protocol::objects::{Device, IceServer};
+use streamz_protocol::bus::{Attach, Attached, Detach, Down, Up};
+use streamz_protocol::objects::IceServer;
 use streamz_protocol::server::{Body, ServerMessage, Welcome};
 use streamz_protocol::{CloseCode, ConnId, DeviceId, Limits, MessageId, Millis, SessionId, UserId};
 use uuid::Uuid;
 
+use crate::copy::{Copy, OpenEntry};
 use crate::effect::{Context, Effect, Facts, Input, Outgoing};
 
 /// How often a message is handed to a new hub before it is given up: it may be what the hubs die of.
@@ -47,8 +45,8 @@ pub struct Session {
     pub(crate) token_expires: Millis,
     /// When its end is to be announced; `None` once it was.
     pub(crate) token_notice_at: Option<Millis>,
-    /// The `id` of the `auth` that is being checked.
-    pub(crate) auth_id: Option<MessageId>,
+    /// The `auth` whose token is being checked.
+    pub(crate) checking: Option<Own>,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) ice_renew_at: Option<Millis>,
     pub(crate) next_ping: Millis,
@@ -64,43 +62,12 @@ pub struct Session {
     pub(crate) bug: Option<crate::planted::Bug>,
 }
 
-/// What the hub knows of the session, as far as it came through here.
+/// A message that the gateway acts on by itself, and whose outcome is still to be found.
 #[derive(Clone, Debug)]
-pub(crate) struct Copy {
-    pub(crate) session: SessionId,
-    pub(crate) generation: u64,
-    pub(crate) device: Device,
-    pub(crate) acked: u64,
-    pub(crate) last_seq: u64,
-    pub(crate) window: VecDeque<Frame>,
-    pub(crate) window_bytes: usize,
-    pub(crate) lossy: bool,
-    pub(crate) floor: u64,
-    pub(crate) next_number: u64,
-    pub(crate) open: VecDeque<OpenEntry>,
-    pub(crate) open_bytes: usize,
-    pub(crate) settled: VecDeque<Settled>,
-    pub(crate) heard: Vec<Heard>,
-    pub(crate) view: Vec<DeviceId>,
-    pub(crate) live: Vec<LiveStream>,
-    pub(crate) over: VecDeque<Over>,
-}
-
-/// A message without an outcome.
-#[derive(Clone, Debug)]
-pub(crate) struct OpenEntry {
-    pub(crate) known: Open,
-    /// Its content; absent until the device has sent it on this connection.
-    pub(crate) message: Option<Box<Message>>,
-    /// An earlier connection of the session had handed it to the hub.
-    pub(crate) inherited: bool,
-    pub(crate) hand_overs: u8,
-}
-
-impl OpenEntry {
-    pub(crate) fn weight(&self) -> usize {
-        self.message.as_ref().map_or(0, |message| message.command.weight())
-    }
+pub(crate) struct Own {
+    pub(crate) id: Option<MessageId>,
+    /// See [`streamz_protocol::client::ClientMessage::digest`].
+    pub(crate) digest: u64,
 }
 
 impl Session {
@@ -118,7 +85,7 @@ impl Session {
             copy: None,
             token_expires: facts.token_expires,
             token_notice_at: None,
-            auth_id: None,
+            checking: None,
             ice_servers: facts.ice_servers,
             ice_renew_at: facts.ice_renew_at,
             missed_pings: 0,
@@ -367,55 +334,6 @@ impl Session {
             self.queued += outgoing.weight();
             self.handed = outgoing.seq.unwrap_or(self.handed);
             out.push(Effect::Send(outgoing));
-        }
-    }
-}
-
-impl Copy {
-    pub(crate) fn remember(
-        &mut self,
-        id: MessageId,
-        digest: u64,
-        outcome: Body,
-        now: Millis,
-        limits: &Limits,
-    ) {
-        while self.settled.len() >= limits.outcomes() {
-            self.settled.pop_front();
-        }
-        self.settled.push_back(Settled { id, digest, outcome, at: now });
-    }
-
-    fn replica(
-        &self,
-        family: Uuid,
-        caps: streamz_protocol::bus::Caps,
-        away: Option<(Millis, Detach)>,
-    ) -> Replica {
-        let open = self.open.iter().map(|entry| match &entry.message {
-            Some(message) if entry.inherited => OpenMessage::Again(message.clone()),
-            Some(message) => OpenMessage::Whole(message.clone()),
-            None => OpenMessage::Awaited(entry.known.clone()),
-        });
-        Replica {
-            session: self.session,
-            generation: self.generation,
-            device: self.device.clone(),
-            family,
-            caps,
-            away,
-            acked: self.acked,
-            last_seq: self.last_seq,
-            window: self.window.iter().cloned().collect(),
-            next_number: self.next_number,
-            open: open.collect(),
-            settled: self.settled.iter().cloned().collect(),
-            heard: self.heard.clone(),
-            view: self.view.clone(),
-            live: self.live.clone(),
-            over: self.over.iter().copied().collect(),
-            lossy: self.lossy,
-            floor: self.floor,
         }
     }
 }

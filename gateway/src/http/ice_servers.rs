@@ -24,6 +24,7 @@ struct IceServersResponse {
     /// The servers; empty if none is configured.
     ice_servers: Vec<IceServer>,
     /// When the credentials lapse; null if there are none.
+    #[serde(serialize_with = "streamz_store::json::optional_time")]
     expires_at: Option<DateTime<Utc>>,
 }
 

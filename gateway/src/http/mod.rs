@@ -43,6 +43,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use client::ClientAddress;
 pub(crate) use known::KnownClients;
 pub use observe::{REQUEST_ID, RequestId};
+pub(crate) use uri::is_well_formed;
 
 use crate::state::{AppState, Settings};
 

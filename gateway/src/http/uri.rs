@@ -33,7 +33,8 @@ fn malformed_path(detail: &'static str) -> Problem {
     Problem::new(Code::MalformedPath, detail)
 }
 
-fn is_well_formed(text: &str) -> bool {
+/// Whether every percent-encoding is one, and all of them say UTF-8.
+pub(crate) fn is_well_formed(text: &str) -> bool {
     let hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
     let bytes = text.as_bytes();
     let encoded = (0..bytes.len())

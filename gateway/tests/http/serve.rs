@@ -238,3 +238,46 @@ async fn a_request_that_does_not_end_is_cut_off() {
     assert_eq!(server.stop().await, ServeReport { cut_off: 1 });
     assert_eq!(rest(&mut stream).await, "");
 }
+
+/// A request that is answered before its body has come.
+async fn refused_early(head: &str, body: &[u8]) -> (TcpStream, String) {
+    let refuse = axum::routing::post(|| async { (axum::http::StatusCode::UNAUTHORIZED, "no") });
+    let server = Server::start(pong().route("/refuse", refuse), OPTIONS).await;
+    let mut stream = server.connect().await;
+    stream.write_all(format!("POST /refuse HTTP/1.1\r\nhost: x\r\n{head}\r\n").as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stream.write_all(body).await.unwrap();
+    let answer = until(&mut stream, "\r\n\r\nno").await.to_lowercase();
+    assert!(answer.starts_with("http/1.1 401"), "{answer}");
+    (stream, answer)
+}
+
+#[tokio::test]
+async fn an_early_answer_does_not_end_the_connection() {
+    for (head, body) in [
+        ("content-length: 5\r\n", &b"hello"[..]),
+        ("transfer-encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+        ("content-length: 65536\r\n", &[b'x'; 65536]),
+    ] {
+        let (mut stream, answer) = refused_early(head, body).await;
+        assert!(!answer.contains("connection: close"), "{answer}");
+        stream.write_all(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        until(&mut stream, "pong").await;
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_says_if_it_is_the_last() {
+    for head in [
+        // Too large to be read for nothing.
+        "content-length: 65537\r\n",
+        // It does not come.
+        "content-length: 5\r\n",
+        // It will not come: the client waits for leave to send it.
+        "content-length: 5\r\nexpect: 100-continue\r\n",
+    ] {
+        let (mut stream, answer) = refused_early(head, b"").await;
+        assert!(answer.contains("connection: close"), "{head}: {answer}");
+        assert_eq!(rest(&mut stream).await, "");
+    }
+}

@@ -4,7 +4,9 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::{Directive, EnvFilter, ParseError};
+use tracing::Metadata;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{Directive, EnvFilter, FilterExt, FilterFn, ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
@@ -35,10 +37,21 @@ impl LogFilter {
     /// Reads `RUST_LOG`.
     ///
     /// # Errors
-    /// The text is not a filter such as `info,streamz_hub=debug`.
-    pub fn parse(text: &str) -> Result<Self, ParseError> {
-        EnvFilter::builder().parse(text)?;
-        Ok(Self(text.to_owned()))
+    /// The text is not a filter such as `info,streamz_hub=debug`, in words that say what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wanted = "write levels, such as info or info,streamz_gateway=debug";
+        EnvFilter::builder().parse(text).map_err(|_| wanted.to_owned())?;
+        // To the filter a lone word is a program part, of which everything is shown, and of all others nothing: whoever
+        // mistypes a level would start a silent server.
+        let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+        // A span's fields have signs of their own.
+        let names_level = |word: &str| word.rsplit(']').next().is_some_and(|rest| rest.contains('='));
+        match text.split(',').map(str::trim).find(|word| !is_level(word) && !names_level(word)) {
+            Some(word) => {
+                Err(format!("{word:?} is no level (off, error, warn, info, debug, trace); {wanted}"))
+            }
+            None => Ok(Self(text.to_owned())),
+        }
     }
 
     /// ractor makes a span for every actor; nobody asked for those, unless somebody did.
@@ -48,6 +61,26 @@ impl LogFilter {
         let quiet: Directive = "ractor=off".parse()?;
         Ok(if asked { filter } else { filter.add_directive(quiet) })
     }
+}
+
+/// The most that is shown of a part of the program, whatever the filter says: passwords, tokens and signaling are never
+/// logged.
+///
+/// Our own parts never have them in a message. Of libraries there is no such promise: below DEBUG they show what passes
+/// through them (tungstenite every frame, axum a body that it cannot read, rustls handshakes), and tungstenite already
+/// at DEBUG the text with which a device closes.
+fn most(target: &str) -> LevelFilter {
+    let part = target.split("::").next().unwrap_or(target);
+    match part {
+        "tungstenite" | "tokio_tungstenite" => LevelFilter::INFO,
+        ours if ours == "streamz" || ours.starts_with("streamz_") => LevelFilter::TRACE,
+        _ => LevelFilter::DEBUG,
+    }
+}
+
+/// [`most`], as a filter. It stands beside the one that was asked for, so that no directive can be more exact.
+fn discreet() -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
+    filter_fn(|metadata| *metadata.level() <= most(metadata.target()))
 }
 
 /// Keeps telemetry going. Dropped at the very end of `main`, when what is buffered has been handed over.
@@ -67,7 +100,7 @@ pub fn init(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError> 
     } else {
         fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).boxed()
     };
-    let filter = config.filter.build()?;
+    let filter = config.filter.build()?.and(discreet());
     Registry::default().with(lines.with_filter(filter)).try_init()?;
     Ok(TelemetryGuard { _private: () })
 }
@@ -98,6 +131,52 @@ mod tests {
 
     #[test]
     fn a_bad_filter_is_refused() {
-        assert!(LogFilter::parse("streamz=chatty").is_err());
+        for bad in
+            ["streamz=chatty", "a=b=c", "loud", "info,loud", "streamz_hub", "inf", "debug,hyper::proto"]
+        {
+            let error = LogFilter::parse(bad).expect_err(bad);
+            assert!(error.contains("write levels"), "{error}");
+        }
+        let error = LogFilter::parse("info, loud").unwrap_err();
+        assert!(error.starts_with("\"loud\" is no level (off, error, "), "{error}");
+    }
+
+    #[test]
+    fn a_good_filter_is_taken() {
+        for good in [
+            "info",
+            "OFF",
+            "Warn",
+            "3",
+            "off,streamz=info",
+            "a::b=trace",
+            "streamz=",
+            "info,[{request_id=x}]=debug",
+        ] {
+            assert!(LogFilter::parse(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_libraries_pass_on_is_never_shown() {
+        let asked = "trace,tungstenite=trace,hyper::proto=trace,sqlx=trace";
+        let filter = LogFilter::parse(asked).unwrap().build().unwrap().and(discreet());
+        let lines = fmt::layer().with_writer(std::io::sink).with_filter(filter);
+        tracing::subscriber::with_default(Registry::default().with(lines), || {
+            macro_rules! assert_most {
+                ($target:literal, $shown:ident, $hidden:ident) => {
+                    assert!(tracing::enabled!(target: $target, tracing::Level::$shown), $target);
+                    assert!(!tracing::enabled!(target: $target, tracing::Level::$hidden), $target);
+                };
+            }
+            assert_most!("tungstenite::protocol", INFO, DEBUG);
+            assert_most!("tokio_tungstenite::compat", INFO, DEBUG);
+            assert_most!("hyper::proto::h1::io", DEBUG, TRACE);
+            assert_most!("axum::rejection", DEBUG, TRACE);
+            assert_most!("sqlx::query", DEBUG, TRACE);
+            assert_most!("streamzilla", DEBUG, TRACE);
+            assert!(tracing::enabled!(target: "streamz_hub::relay", tracing::Level::TRACE));
+            assert!(tracing::enabled!(target: "streamz", tracing::Level::TRACE));
+        });
     }
 }

@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,12 +13,9 @@ use serde_json::value::RawValue;
 use crate::hash::stable_hash;
 use crate::json::{self, JsonString, describe, push_json};
 use crate::objects::{ConnectionType, StreamStats, StreamType};
-use crate::server::Body;
-use crate::{DeviceId, ErrorCode, MessageId, Mid, StreamId};
+use crate::{DeviceId, ErrorCode, MessageId, StreamId};
 
-mod command;
-
-pub use command::{Command, RelayKind, Ufrag};
+pub use crate::command::{ANSWER_WEIGHT, Answer, Command, Draft, RelayKind, Ufrag};
 
 /// The longest free-text `reason` of a decline or an end, and the longest `quality`, in characters.
 pub const WORD_MAX_CHARS: usize = 32;
@@ -57,6 +53,19 @@ pub enum ClientMessage {
     },
 }
 
+impl ClientMessage {
+    /// What two messages must share to be the same message: type, target and content.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        match self {
+            ClientMessage::Command { to, command } => command.digest(to.as_ref()),
+            ClientMessage::Ack { seq } => stable_hash(&("ack", seq)),
+            ClientMessage::Ping => stable_hash(&"ping"),
+            ClientMessage::Auth { token } => stable_hash(&("auth", token)),
+        }
+    }
+}
+
 impl fmt::Debug for ClientMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -70,24 +79,6 @@ impl fmt::Debug for ClientMessage {
     }
 }
 
-/// A command as the device wrote it; [`Draft::finish`] makes the [`Command`] that the hub takes.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Draft {
-    /// Every command but the relayed ones is complete as it is.
-    Whole(Command),
-    /// A frame to be relayed: its fields as JSON text, without the braces.
-    Relay {
-        /// Which of the three.
-        kind: RelayKind,
-        /// The stream that it belongs to.
-        stream: Option<StreamId>,
-        /// The ICE generation that it belongs to; several where media sections are not bundled.
-        ufrags: Vec<Ufrag>,
-        /// `"stream_id":…,"sdp":…`, to be completed with the sender.
-        fields: String,
-    },
-}
-
 /// A frame that was not taken, and what to tell the device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
@@ -98,6 +89,8 @@ pub struct Rejected {
     pub message: String,
     /// The message that the error answers, if it could be read.
     pub id: Option<MessageId>,
+    /// See [`ClientMessage::digest`]; 0 without an `id`.
+    pub digest: u64,
 }
 
 #[derive(Deserialize)]
@@ -187,6 +180,7 @@ impl ClientFrame {
                 "A frame is JSON text: {{\"type\": string, \"payload\": object, \"id\"?: string}}; {what}."
             ),
             id: None,
+            digest: 0,
         };
         if !json::is_object(text) {
             return Err(malformed("this is not an object"));
@@ -199,12 +193,18 @@ impl ClientFrame {
                     code: ErrorCode::MalformedFrame,
                     message: format!("{error}."),
                     id: None,
+                    digest: 0,
                 });
             }
         };
         match decode_message(&raw.r#type, raw.payload) {
             Ok(message) => Ok(ClientFrame { id, message }),
-            Err((code, message)) => Err(Rejected { code, message, id }),
+            Err((code, message)) => {
+                // What cannot be read is the same only if it is so to the letter.
+                let content = (&*raw.r#type, raw.payload.map(RawValue::get));
+                let digest = id.as_ref().map_or(0, |_| stable_hash(&content));
+                Err(Rejected { code, message, id, digest })
+            }
         }
     }
 }
@@ -350,51 +350,4 @@ fn ufrags_after(text: &str, marker: &str) -> Vec<Ufrag> {
         }
     }
     found
-}
-
-impl Draft {
-    /// Completes a relayed frame with the sender, which only the server may say.
-    #[must_use]
-    pub fn finish(self, from: &DeviceId, mid: Mid) -> Command {
-        match self {
-            Draft::Whole(command) => command,
-            Draft::Relay { kind, stream, ufrags, fields } => {
-                let mut body = String::with_capacity(fields.len() + from.as_str().len() + 140);
-                body.push_str("\"type\":\"");
-                body.push_str(kind.as_str());
-                body.push_str("\",\"payload\":{\"from_device_id\":");
-                push_json(&mut body, from);
-                body.push(',');
-                body.push_str(&fields);
-                body.push_str("},\"mid\":\"");
-                body.push_str(&mid.to_string());
-                body.push_str("\"}");
-                Command::Relay { kind, stream, ufrags, body: Body::from_text(body) }
-            }
-        }
-    }
-
-    /// What two messages must share to be the same message: type, target and content.
-    #[must_use]
-    pub fn digest(&self, to: Option<&DeviceId>) -> u64 {
-        stable_hash(&(to, self))
-    }
-}
-
-impl Hash for Draft {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match self {
-            Draft::Relay { kind, fields, .. } => (kind, fields).hash(state),
-            Draft::Whole(command) => match command {
-                Command::StreamStart { stream_type, source } => (1u8, stream_type, source).hash(state),
-                Command::StreamAccept { stream } => (2u8, stream).hash(state),
-                Command::StreamDecline { stream, reason } => (3u8, stream, reason).hash(state),
-                Command::StreamEnd { stream, reason } => (4u8, stream, reason).hash(state),
-                Command::StreamStats { stream, stats } => {
-                    (5u8, stream, stats.connection_type, &stats.quality, stats.latency_ms).hash(state);
-                }
-                Command::Relay { kind, body, .. } => (kind, body.as_bytes()).hash(state),
-            },
-        }
-    }
 }

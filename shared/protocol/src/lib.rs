@@ -15,6 +15,7 @@ pub mod client;
 pub mod client_encode;
 pub mod cluster;
 pub mod codes;
+mod command;
 mod hash;
 pub mod ids;
 mod json;

@@ -27,8 +27,10 @@ pub struct Device {
     /// Whether it was connected when last written; hubs know better.
     pub is_online: bool,
     /// When it was last connected.
+    #[serde(serialize_with = "crate::json::optional_time")]
     pub last_seen: Option<DateTime<Utc>>,
     /// When it was registered.
+    #[serde(serialize_with = "crate::json::time")]
     pub created_at: DateTime<Utc>,
 }
 

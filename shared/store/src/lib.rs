@@ -38,6 +38,7 @@ mod db;
 mod cluster;
 mod devices;
 mod error;
+pub mod json;
 mod login;
 mod pages;
 mod presence;

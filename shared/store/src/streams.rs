@@ -61,8 +61,10 @@ pub struct Stream {
     /// `video`, `audio`, `both`, `screen` or `data`.
     pub stream_type: String,
     /// When it began to ring.
+    #[serde(serialize_with = "crate::json::time")]
     pub started_at: DateTime<Utc>,
     /// When it ended; none while it is live.
+    #[serde(serialize_with = "crate::json::optional_time")]
     pub ended_at: Option<DateTime<Utc>>,
     /// Why it ended.
     pub end_reason: Option<String>,

@@ -1,5 +1,7 @@
 //! Retention: what is old goes, a small batch at a time.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{Store, StoreError, login, text};
@@ -7,15 +9,17 @@ use crate::{Store, StoreError, login, text};
 /// How long things are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetentionPolicy {
-    /// Streams, in days after their start. 90.
-    pub streams_days: u32,
-    /// Refresh tokens, in days after they were spent or ran out; and their families, once empty. 30.
-    pub spent_tokens_days: u32,
+    /// Streams, after their end; those that go on are kept. 90 days.
+    pub streams: Duration,
+    /// Refresh tokens, after they were spent or ran out; and their families, once empty. 30 days.
+    pub spent_tokens: Duration,
 }
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Default for RetentionPolicy {
     fn default() -> Self {
-        Self { streams_days: 90, spent_tokens_days: 30 }
+        Self { streams: 90 * DAY, spent_tokens: 30 * DAY }
     }
 }
 
@@ -34,8 +38,10 @@ pub struct Swept {
     pub more: bool,
 }
 
-const STREAMS: &str = "DELETE FROM streams \
-     WHERE id IN (SELECT id FROM streams WHERE started_at < $1 ORDER BY started_at LIMIT $2)";
+// What ended before a moment began before it, too: the index of the beginnings serves, and passes over few rows in vain,
+// those that go on and those that ended later.
+const STREAMS: &str = "DELETE FROM streams WHERE id IN (SELECT id FROM streams \
+     WHERE started_at < $1 AND ended_at < $1 ORDER BY started_at LIMIT $2)";
 const EXPIRED_TOKENS: &str = "DELETE FROM refresh_tokens WHERE token_hash IN \
      (SELECT token_hash FROM refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
 const SPENT_TOKENS: &str = "DELETE FROM refresh_tokens WHERE token_hash IN \
@@ -59,8 +65,8 @@ impl Store {
         policy: &RetentionPolicy,
         batch: u32,
     ) -> Result<Swept, StoreError> {
-        let streams_before = days_before(now, policy.streams_days);
-        let tokens_before = days_before(now, policy.spent_tokens_days);
+        let streams_before = before(now, policy.streams);
+        let tokens_before = before(now, policy.spent_tokens);
         let streams = self.delete_batch(STREAMS, streams_before, batch).await?;
         let expired = self.delete_batch(EXPIRED_TOKENS, tokens_before, batch).await?;
         let spent = self.delete_batch(SPENT_TOKENS, tokens_before, batch).await?;
@@ -85,7 +91,8 @@ impl Store {
     }
 }
 
-/// Any number of days is a valid policy: beyond the epoch nothing was ever stored.
-fn days_before(now: DateTime<Utc>, days: u32) -> DateTime<Utc> {
-    now.checked_sub_signed(TimeDelta::days(days.into())).unwrap_or_default().max(DateTime::UNIX_EPOCH)
+/// Any time is a valid policy: before the epoch nothing was ever stored.
+fn before(now: DateTime<Utc>, kept: Duration) -> DateTime<Utc> {
+    let kept = TimeDelta::from_std(kept).unwrap_or(TimeDelta::MAX);
+    now.checked_sub_signed(kept).unwrap_or_default().max(DateTime::UNIX_EPOCH)
 }

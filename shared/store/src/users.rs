@@ -19,8 +19,10 @@ pub struct User {
     /// The family name.
     pub last_name: Option<String>,
     /// When it was made.
+    #[serde(serialize_with = "crate::json::time")]
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
+    #[serde(serialize_with = "crate::json::time")]
     pub updated_at: DateTime<Utc>,
 }
 

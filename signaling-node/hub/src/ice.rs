@@ -11,7 +11,8 @@ use streamz_protocol::{DeviceId, ErrorCode, Mid, Millis, Reason, StreamId};
 use crate::effect::Out;
 use crate::hub::Hub;
 use crate::planted::planted;
-use crate::relay::{Outcome, Sending, Timing};
+use crate::relay::Timing;
+use crate::sending::{Outcome, Sending};
 
 /// Older user fragments that are remembered of each party.
 const OLDER_KEPT: usize = 16;
@@ -101,7 +102,7 @@ impl Hub {
         let ufrag = ufrags.first().copied();
         match generation(&live.stream, &sending.device, ufrag) {
             Generation::Current => Place::Now,
-            Generation::Older => Place::Refused(Outcome::Error(
+            Generation::Older => Place::Refused(Outcome::error(
                 ErrorCode::StaleCandidate,
                 "The candidate belongs to an ICE generation that a newer offer or answer replaced.",
             )),
@@ -186,7 +187,7 @@ impl Hub {
     /// The stream is over: its held candidates have nowhere to go.
     pub(crate) fn drop_held(&mut self, held: Vec<HeldCandidate>, now: Millis, out: &mut Out) {
         for candidate in held {
-            self.answer(&candidate.sending, crate::relay::UNKNOWN_STREAM, now, out);
+            self.answer(&candidate.sending, crate::sending::UNKNOWN_STREAM, now, out);
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | `presence` | who is shown online |
 //! | `recovery` | a new hub learns from the gateways what the old one knew |
 //! | `undecided` | what a hub does on a node that may not decide |
+//! | `sending` | a message on its way, and what its sender will be told |
 //! | `catch_up` | parties that missed a stream's progress are told |
 //! | `inspect` | how much a hub holds |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -30,6 +31,7 @@ mod planted;
 mod presence;
 mod recovery;
 mod relay;
+mod sending;
 mod streams;
 mod undecided;
 

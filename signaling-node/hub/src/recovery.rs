@@ -16,7 +16,7 @@ use crate::effect::{Context, Effect, Out};
 use crate::hub::{Hub, Known, Live, Loading};
 use crate::member::{Entry, Member, Stage};
 use crate::planted::planted;
-use crate::relay::{Outcome, Sending, Turn};
+use crate::sending::{Outcome, Sending, Turn};
 
 /// Inputs that may wait for the end of a recovery, or for the right to decide; those without an outcome are dropped beyond it, and new
 /// connections are asked to come back.

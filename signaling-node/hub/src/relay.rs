@@ -3,83 +3,15 @@
 use streamz_protocol::bus::{Class, Item, Message, Settled};
 use streamz_protocol::client::{Command, RelayKind};
 use streamz_protocol::server::{Body, Failed};
-use streamz_protocol::{ConnId, DeviceId, ErrorCode, MessageId, Mid, Millis, Reason, SessionId, StreamId};
+use streamz_protocol::{ConnId, ErrorCode, MessageId, Mid, Millis, Reason, SessionId, StreamId};
 
 use crate::effect::{Context, Out};
 use crate::hub::{Hub, Loading};
 use crate::ice::Place;
 use crate::member::{Entry, Member, Stage, Target, TargetState, Verdict};
 use crate::planted::planted;
+use crate::sending::{Outcome, Sending, Turn, UNKNOWN_STREAM};
 use crate::streams::is_party;
-
-/// What a sender is told of a message.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Outcome {
-    Delivered,
-    NotDelivered(Reason, Vec<Failed>),
-    Error(ErrorCode, &'static str),
-}
-
-/// The how-many-eth time a message is acted on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// No hub has seen it.
-    First,
-    /// Its gateway had it when a hub was lost.
-    Announced,
-    /// Gateway and hub were lost, and its device has sent it again, maybe after others with later numbers.
-    Again,
-}
-
-/// A message on its way through the hub.
-#[derive(Clone, Debug)]
-pub(crate) struct Sending {
-    pub(crate) session: SessionId,
-    pub(crate) device: DeviceId,
-    pub(crate) number: u64,
-    pub(crate) id: Option<MessageId>,
-    pub(crate) digest: u64,
-    pub(crate) to: Option<DeviceId>,
-    pub(crate) accepted_at: Millis,
-    /// A hub before this one may have acted on it.
-    pub(crate) resubmitted: bool,
-}
-
-impl Sending {
-    pub(crate) fn of(sender: &Member, message: &Message, turn: Turn) -> Self {
-        Self {
-            session: sender.session,
-            device: sender.device.clone(),
-            number: message.number,
-            id: message.id.clone(),
-            digest: message.digest,
-            to: message.to.clone(),
-            accepted_at: message.accepted_at,
-            resubmitted: turn != Turn::First,
-        }
-    }
-
-    pub(crate) fn mid(&self) -> Mid {
-        Mid { session: self.session, number: self.number }
-    }
-
-    /// A certain reason, unless a hub before this one may have done otherwise.
-    pub(crate) fn certain(&self, reason: Reason) -> Reason {
-        if self.resubmitted { Reason::Expired } else { reason }
-    }
-
-    fn entry(&self, targets: Vec<Target>, stage: Stage, doubtful: bool) -> Option<Entry> {
-        Some(Entry {
-            id: self.id.clone()?,
-            digest: self.digest,
-            accepted_at: self.accepted_at,
-            targets,
-            broadcast: self.to.is_none(),
-            doubtful,
-            stage,
-        })
-    }
-}
 
 /// When a message is put into its receivers' sessions, in relation to its sender's other messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,12 +23,6 @@ pub(crate) enum Timing {
     /// After having been held back.
     Late,
 }
-
-/// Says the same of a stream that is over, one of another user and one that never was.
-pub(crate) const UNKNOWN_STREAM: Outcome = Outcome::Error(
-    ErrorCode::UnknownStream,
-    "There is no live stream with this id that this device is a party of.",
-);
 
 impl Hub {
     /// A connection hands over a message.
@@ -137,6 +63,7 @@ impl Hub {
         }
         match message.command {
             command @ Command::Relay { .. } => self.relay(&sending, command, cx.now, out),
+            Command::Answered(answer) => self.answer(&sending, answer.into(), cx.now, out),
             command => {
                 let outcome = self.stream_command(&sending, command, cx, out);
                 self.answer(&sending, outcome, cx.now, out);
@@ -265,7 +192,7 @@ impl Hub {
             return if others.is_empty() { Err(nobody(Reason::Offline)) } else { Ok(others) };
         };
         if *to == sending.device {
-            return Err(Outcome::Error(
+            return Err(Outcome::error(
                 ErrorCode::InvalidPayload,
                 "to_device_id must name another device than the sender.",
             ));
@@ -287,7 +214,7 @@ impl Hub {
         match self.loading {
             Loading::Done => Outcome::NotDelivered(sending.certain(Reason::UnknownDevice), Vec::new()),
             _ if sending.resubmitted => Outcome::NotDelivered(Reason::Expired, Vec::new()),
-            _ => Outcome::Error(
+            _ => Outcome::error(
                 ErrorCode::Unavailable,
                 "The list of devices cannot be read right now; send the message again later.",
             ),

@@ -9,10 +9,10 @@ use streamz_protocol::{DeviceId, EndReason, ErrorCode, Millis, Reason, StreamId}
 use crate::effect::{Context, Effect, Out, Record};
 use crate::hub::{Hub, Live};
 use crate::planted::planted;
-use crate::relay::{Outcome, Sending, UNKNOWN_STREAM};
+use crate::sending::{Outcome, Sending, UNKNOWN_STREAM};
 
 const NOT_RINGING: Outcome =
-    Outcome::Error(ErrorCode::WrongState, "This stream does not ring for this device.");
+    Outcome::error(ErrorCode::WrongState, "This stream does not ring for this device.");
 
 /// Whether the device takes part: it began the stream, it rings, or it accepted.
 pub(crate) fn is_party(stream: &LiveStream, device: &DeviceId) -> bool {
@@ -53,7 +53,7 @@ impl Hub {
             Command::StreamDecline { stream, reason } => self.decline(sending, stream, reason, cx.now, out),
             Command::StreamEnd { stream, reason } => self.hang_up(sending, stream, reason, cx.now, out),
             Command::StreamStats { stream, stats } => self.measure(sending, stream, stats, out),
-            Command::Relay { .. } => UNKNOWN_STREAM,
+            Command::Relay { .. } | Command::Answered(_) => UNKNOWN_STREAM,
         }
     }
 
@@ -84,13 +84,13 @@ impl Hub {
             return Outcome::Delivered;
         }
         if self.streams.len() >= self.limits.streams {
-            return Outcome::Error(ErrorCode::TooManyStreams, "End another stream before starting one.");
+            return Outcome::error(ErrorCode::TooManyStreams, "End another stream before starting one.");
         }
         if source
             .as_ref()
             .is_some_and(|source| *source != sending.device && Some(source) != sending.to.as_ref())
         {
-            return Outcome::Error(
+            return Outcome::error(
                 ErrorCode::InvalidPayload,
                 "source_device_id must name the sender or the device in to_device_id.",
             );
@@ -100,7 +100,7 @@ impl Hub {
             Err(outcome) => return outcome,
         };
         if !cx.record_room {
-            return Outcome::Error(
+            return Outcome::error(
                 ErrorCode::Unavailable,
                 "The store cannot be reached and its queue is full; start the stream again later.",
             );
@@ -238,7 +238,7 @@ impl Hub {
             return if live.stream.initiator == *device { NOT_RINGING } else { UNKNOWN_STREAM };
         }
         if live.stream.accepted.as_ref() == Some(device) {
-            return Outcome::Error(ErrorCode::WrongState, "The stream was accepted; end it with stream_end.");
+            return Outcome::error(ErrorCode::WrongState, "The stream was accepted; end it with stream_end.");
         }
         if !live.stream.ringing.contains(device) {
             return Outcome::Delivered;

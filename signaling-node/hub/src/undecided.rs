@@ -17,7 +17,7 @@ use streamz_protocol::{CloseCode, ConnId, Millis};
 use crate::effect::{Context, Input, Out};
 use crate::hub::Hub;
 use crate::recovery::WAITING_MAX;
-use crate::relay::{Sending, Turn};
+use crate::sending::{Sending, Turn};
 
 /// What waits for the right to decide, and since when.
 pub(crate) type Waiting = VecDeque<(Millis, Input)>;

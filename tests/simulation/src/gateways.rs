@@ -231,7 +231,7 @@ impl World {
                     let expires = self.now + self.dice.millis(70_000, 600_000);
                     let facts = (token == "good").then_some(TokenFacts { user, family, expires });
                     let delay = self.dice.millis(0, 50);
-                    self.after(delay, Event::TokenChecked { pipe, facts });
+                    self.after(delay, Event::TokenChecked { pipe, facts, tag: self.reading });
                 }
                 Effect::RenewIce => {
                     let delay = self.dice.millis(0, 50);

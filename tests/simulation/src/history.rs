@@ -255,12 +255,18 @@ pub(crate) struct Written {
 /// What a message asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    Relay { kind: RelayKind, stream: Option<StreamId>, ufrag: Option<String> },
+    Relay {
+        kind: RelayKind,
+        stream: Option<StreamId>,
+        ufrag: Option<String>,
+    },
     Start,
     Accept(StreamId),
     Decline(StreamId),
     End(StreamId),
     Stats(StreamId),
+    /// Something that concerns the gateway alone.
+    Own,
 }
 
 /// A device, as the checker must know it.

@@ -23,6 +23,7 @@ mod faults;
 mod gateways;
 mod history;
 mod nodes;
+mod own;
 mod plan;
 mod queue;
 mod runs;
@@ -45,4 +46,4 @@ pub enum Bug {
 }
 
 #[cfg(feature = "planted-bugs")]
-pub use runs::run_with;
+pub use runs::{run_with, verify_with};

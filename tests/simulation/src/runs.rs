@@ -38,8 +38,8 @@ pub fn run(seed: u64, traced: bool) -> Run {
 /// Runs a seed with a fault planted into its state machines.
 #[cfg(feature = "planted-bugs")]
 #[must_use]
-pub fn run_with(seed: u64, bug: crate::Bug) -> Run {
-    let mut world = World::new(seed, false);
+pub fn run_with(seed: u64, traced: bool, bug: crate::Bug) -> Run {
+    let mut world = World::new(seed, traced);
     world.bug = Some(bug);
     finish(world)
 }
@@ -97,17 +97,30 @@ impl fmt::Display for Failure {
 /// # Errors
 /// [`Failure`] if it broke a promise.
 pub fn verify(seed: u64) -> Result<usize, Box<Failure>> {
-    let first = run(seed, false);
+    report(seed, &trace_folder(), |traced| run(seed, traced))
+}
+
+/// [`verify`] with a fault planted, and another folder for the trace.
+///
+/// # Errors
+/// As [`verify`].
+#[cfg(feature = "planted-bugs")]
+pub fn verify_with(seed: u64, bug: crate::Bug, folder: &Path) -> Result<usize, Box<Failure>> {
+    report(seed, folder, |traced| run_with(seed, traced, bug))
+}
+
+fn report(seed: u64, folder: &Path, run: impl Fn(bool) -> Run) -> Result<usize, Box<Failure>> {
+    let first = run(false);
     if first.violations.is_empty() {
         return Ok(first.events);
     }
-    let again = run(seed, true);
+    let again = run(true);
     let trace = again.trace.unwrap_or_default();
     let violation = again.violations.into_iter().chain(first.violations).next();
     let violation = violation.expect("the first run had one");
-    let file = trace_folder().join(format!("{seed}.trace"));
+    let file = folder.join(format!("{seed}.trace"));
     // The trace on the disk is a help; that it cannot be written must not hide the failure.
-    let _ = std::fs::create_dir_all(trace_folder()).and_then(|()| std::fs::write(&file, &trace));
+    let _ = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&file, &trace));
     let file = file.canonicalize().unwrap_or(file);
     let tail = lines_before(&trace, &violation);
     Err(Box::new(Failure { seed, profile: Profile::of(seed), violation, file, tail }))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamz_protocol::client::RelayKind;
-use streamz_protocol::client_encode::{self, Candidate, Description, Outgoing};
+use streamz_protocol::client_encode::{Candidate, Description, Outgoing};
 use streamz_protocol::objects::{ConnectionType, StreamStats, StreamType};
 use streamz_protocol::{DeviceId, MessageId, StreamId};
 use uuid::Uuid;
@@ -52,17 +52,10 @@ impl World {
             70..74 => self.burst(device),
             74..79 => self.repeat(device),
             79..83 => self.misaddress(device),
-            83..86 => self.say(device, client_encode::ping()),
+            83..86 => self.trouble_the_gateway(device),
             86..89 => self.leave_for_a_while(device),
             89..92 => self.meddle(device),
             _ => {}
-        }
-    }
-
-    /// Puts text on the connection that needs no outcome.
-    fn say(&mut self, device: usize, text: String) {
-        if let Some(pipe) = self.clients[device].pipe {
-            self.put_on_pipe(pipe, FromDevice::Text { text, tag: None });
         }
     }
 
@@ -80,7 +73,7 @@ impl World {
         self.dice.chance(70).then(|| self.someone(device))
     }
 
-    fn fresh_id(&mut self, device: usize) -> Option<MessageId> {
+    pub(crate) fn fresh_id(&mut self, device: usize) -> Option<MessageId> {
         // A client may go a little past what the server takes, to hear that it did.
         if self.dice.chance(20) || self.clients[device].open.len() > self.plan.limits.unsettled + 8 {
             return None;
@@ -132,7 +125,18 @@ impl World {
             Some(to) => outgoing.to(to),
             None => outgoing,
         };
-        let text = outgoing.encode(id.as_ref());
+        self.send_new(device, id.clone(), tag, outgoing.encode(id.as_ref()), reuses);
+    }
+
+    /// Sends a text for the first time.
+    pub(crate) fn send_new(
+        &mut self,
+        device: usize,
+        id: Option<MessageId>,
+        tag: usize,
+        text: String,
+        reuses: bool,
+    ) {
         if let (Some(id), false) = (id, reuses) {
             self.clients[device].open.push(Open { id, tag, text: text.clone() });
         }
@@ -201,8 +205,10 @@ impl World {
         let known = self.dice.pick(&open);
         if self.dice.chance(60) {
             self.transmit(device, known.tag, known.text);
-        } else {
+        } else if self.dice.chance(50) {
             self.relay(device, Some(known.id), None, RelayKind::SdpOffer, None, true);
+        } else {
+            self.own(device, Some(known.id), true);
         }
     }
 
@@ -253,7 +259,7 @@ impl World {
                 };
                 Outgoing::stats(stream, stats)
             }
-            Act::Start | Act::Relay { .. } => return,
+            Act::Start | Act::Relay { .. } | Act::Own => return,
         };
         self.write(device, id, None, act, false, |_, _| outgoing);
     }

@@ -76,7 +76,7 @@ pub(crate) enum Event {
     /// A gateway has waited long enough for a peer to read what was said last.
     CloseTimeout { pipe: usize },
     /// A token was checked.
-    TokenChecked { pipe: usize, facts: Option<TokenFacts> },
+    TokenChecked { pipe: usize, facts: Option<TokenFacts>, tag: Option<usize> },
     /// New credentials were made.
     IceRenewed { pipe: usize },
     /// A frame reaches the place of a hub.
@@ -240,8 +240,10 @@ impl World {
             Event::DeviceNotices { pipe } => self.device_lost(pipe, None),
             Event::AttachTimeout { pipe } => self.attach_timeout(pipe),
             Event::CloseTimeout { pipe } => self.drop_socket(pipe),
-            Event::TokenChecked { pipe, facts } => {
-                self.feed(pipe, streamz_session::Input::TokenChecked(facts))
+            Event::TokenChecked { pipe, facts, tag } => {
+                self.reading = tag;
+                self.feed(pipe, streamz_session::Input::TokenChecked(facts));
+                self.reading = None;
             }
             Event::IceRenewed { pipe } => self.ice_renewed(pipe),
             Event::ToHub { user, gateway, order, up } => self.up_arrives(user, gateway, order, *up),

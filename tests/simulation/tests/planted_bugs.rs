@@ -4,11 +4,12 @@
 //! prints the table.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use streamz_hub::Bug as HubBug;
 use streamz_session::Bug as SessionBug;
-use streamz_simulation::{Bug, run_with};
+use streamz_simulation::{Bug, Profile, run_with, verify_with};
 
 /// Seeds that are tried with each bug; as many of each profile.
 const SEEDS: u64 = 60;
@@ -50,7 +51,7 @@ fn look_for(bug: Bug) -> Found {
             break;
         }
         found.tried += 1;
-        if let Some(violation) = run_with(seed, bug).violations.first() {
+        if let Some(violation) = run_with(seed, false, bug).violations.first() {
             found.seeds += 1;
             *found.promises.entry(violation.promise).or_default() += 1;
             if found.example.is_empty() {
@@ -84,4 +85,42 @@ fn every_planted_bug_is_found() {
     for Found { bug, seeds, .. } in &table {
         assert!(*seeds > 0, "{bug:?} goes unnoticed");
     }
+}
+
+#[test]
+fn a_seed_that_fails_is_reported_with_all_that_is_needed() {
+    let bug = Bug::Hub(HubBug::TwoWinners);
+    let folder = tempfile::tempdir().unwrap();
+    let failing = (0..SEEDS).find(|seed| !run_with(*seed, false, bug).violations.is_empty()).unwrap();
+    // A folder that is not there yet.
+    let folder = folder.path().join("traces");
+    let failure = verify_with(failing, bug, &folder).unwrap_err();
+
+    assert_eq!((failure.seed, failure.profile), (failing, Profile::of(failing)));
+    let text = failure.to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    let [shown @ .., what, place, again] = &lines[..] else { panic!("{text}") };
+    let first = run_with(failing, false, bug).violations.remove(0);
+    let wanted =
+        format!("seed {failing} ({:?}) broke {}: {}", failure.profile, first.promise, first.sentence);
+    assert_eq!(*what, wanted);
+    assert_eq!(*place, format!("the whole trace: {}", failure.file.display()));
+    assert!(again.ends_with(&format!("--seed {failing} --trace")), "{again}");
+
+    // The whole trace is in the file, and it is that of this seed.
+    assert_eq!(failure.file, folder.canonicalize().unwrap().join(format!("{failing}.trace")));
+    let trace = fs::read_to_string(&failure.file).unwrap();
+    assert_eq!(Some(&trace), run_with(failing, true, bug).trace.as_ref());
+    // What is shown is its part up to the moment, a step a line, each with its time, in order.
+    assert!((20..=60).contains(&shown.len()), "{} lines", shown.len());
+    assert!(trace.contains(&shown.join("\n")));
+    let times: Vec<f64> =
+        shown.iter().map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    assert!(shown.iter().all(|line| line.split_whitespace().count() > 2), "{text}");
+
+    // A seed that keeps every promise leaves nothing behind.
+    let kept = (0..SEEDS).find(|seed| run_with(*seed, false, bug).violations.is_empty()).unwrap();
+    assert!(verify_with(kept, bug, &folder).unwrap_or_else(|failure| panic!("{failure}")) > 0);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
 }

@@ -12,6 +12,7 @@ use crate::support::{Database, assert_delivered, offer, talk, text};
 
 scenarios![
     a_body_of_the_limit_is_read_and_one_byte_more_is_not,
+    an_early_answer_does_not_cost_the_next_request,
     a_head_that_does_not_come_is_not_waited_for,
     an_account_is_tried_five_times_a_minute,
     an_address_tries_five_times_a_minute,
@@ -45,6 +46,42 @@ async fn a_body_of_the_limit_is_read_and_one_byte_more_is_not(topology: Topology
         let chunks = format!("{head}{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n", one.len(), two.len());
         let answer = talk(&server, chunks.as_bytes()).await;
         assert!(answer.contains(&format!("\"code\":\"{}\"", problem.1)), "{answer}");
+    }
+}
+
+/// The head, then the body a moment later, then another request on the same connection.
+async fn an_early_answer_does_not_cost_the_next_request(topology: Topology) {
+    let server = Server::start(topology, &[]).await;
+    let user = User::new(&server).await;
+    let bearer = format!("authorization: Bearer {}\r\n", user.token());
+    let json = "content-type: application/json\r\n";
+    for (line, headers, status, bytes) in [
+        ("POST /api/devices", json.to_owned(), 401, 20),
+        ("POST /api/nothing", json.to_owned(), 404, 20),
+        ("POST /ping", json.to_owned(), 405, 20),
+        ("POST /api/devices", format!("{bearer}content-type: text/plain\r\n"), 415, 20),
+        ("POST /api/devices", format!("{bearer}{json}"), 413, 70_000),
+    ] {
+        let mut stream = TcpStream::connect(server.url().trim_start_matches("http://")).await.unwrap();
+        let head = format!("{line} HTTP/1.1\r\nhost: x\r\n{headers}content-length: {bytes}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // The server may have ended the connection, and said so.
+        let _ = stream.write_all(&vec![b'x'; bytes]).await;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}") {
+            assert!(soon(stream.read_buf(&mut answer)).await.unwrap() > 0, "{line} {status}: closed");
+        }
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(answer.starts_with(&format!("http/1.1 {status}")), "{line}: {answer}");
+        if answer.contains("connection: close") {
+            assert_eq!(status, 413, "{answer}");
+            continue;
+        }
+        stream.write_all(b"GET /ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        let read = soon(stream.read_to_end(&mut answer)).await;
+        assert!(answer.ends_with(b"pong"), "{line} {status}: {read:?}");
     }
 }
 

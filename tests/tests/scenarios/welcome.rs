@@ -13,7 +13,8 @@ scenarios![
     ice_servers_come_with_credentials_over_both_ways,
     a_browser_brings_its_token_as_a_subprotocol,
     a_refusal_is_a_close_code_or_a_status,
-    a_query_that_is_wrong_is_a_problem_for_everybody,
+    a_query_that_is_wrong_is_a_status_for_others,
+    a_query_that_is_wrong_is_a_close_code_for_streamz_v1,
     pages_of_other_origins_are_kept_out,
 ];
 
@@ -126,31 +127,39 @@ async fn a_refusal_is_a_close_code_or_a_status(topology: Topology) {
     }
 }
 
-async fn a_query_that_is_wrong_is_a_problem_for_everybody(topology: Topology) {
+/// Queries that no device may come with, and a word of what is said of each.
+fn wrong_queries(token: &str) -> Vec<(String, &'static str)> {
+    let long = "x".repeat(256);
+    vec![
+        ("".to_owned(), "device_id is missing"),
+        ("device_id=".to_owned(), "device_id must have"),
+        (format!("device_id={long}"), "1 to 255 characters"),
+        ("device_id=a%00b".to_owned(), "no control characters"),
+        ("device_id=%zz".to_owned(), "Percent-encode"),
+        ("device_id=a&device_id=b".to_owned(), "device_id is given twice"),
+        ("device_id=a&session_id=nonsense".to_owned(), "session_id"),
+        ("device_id=a&last_seq=-1".to_owned(), "last_seq"),
+        ("device_id=a&max_streams=0".to_owned(), "max_streams"),
+        ("device_id=a&max_streams=65".to_owned(), "max_streams"),
+        (format!("device_id=a&device_name={long}"), "device_name must have at most 255"),
+        (format!("device_id=a&device_type={}", &long[..65]), "device_type must have at most 64"),
+        ("device_id=a&device_type=".to_owned(), "device_type must not be empty"),
+        ("device_id=a&device_name=a%00b".to_owned(), "device_name must not have control"),
+        (format!("device_id=a&token={token}"), "ends up in logs"),
+        (format!("device_id=a&access_token={token}"), "ends up in logs"),
+    ]
+}
+
+async fn a_query_that_is_wrong_is_a_status_for_others(topology: Topology) {
     let server = Server::start(topology, &[]).await;
     let user = User::new(&server).await;
-    let long = "x".repeat(256);
-    for query in [
-        "".to_owned(),
-        "device_id=".to_owned(),
-        format!("device_id={long}"),
-        "device_id=a&device_id=b".to_owned(),
-        "device_id=a&session_id=nonsense".to_owned(),
-        "device_id=a&last_seq=-1".to_owned(),
-        "device_id=a&max_streams=0".to_owned(),
-        "device_id=a&max_streams=65".to_owned(),
-        format!("device_id=a&device_name={long}"),
-        format!("device_id=a&device_type={}", &long[..65]),
-        "device_id=a&device_type=".to_owned(),
-        "device_id=a&device_name=%00".to_owned(),
-        format!("device_id=a&token={}", user.token()),
-        format!("device_id=a&access_token={}", user.token()),
-    ] {
-        let dial = Dial::with_query(server.url(), &query);
-        for dial in [dial.clone().bearer(user.token()), dial.bearer(user.token()).v1()] {
-            let refused = dial.open().await.expect_err(&query);
-            assert_eq!(refused, Refused { status: 400, code: "malformed_query".into() }, "{query}");
-        }
+    for (query, _) in wrong_queries(user.token()) {
+        let refused = Dial::with_query(server.url(), &query).bearer(user.token()).open().await;
+        assert_eq!(
+            refused.expect_err(&query),
+            Refused { status: 400, code: "malformed_query".into() },
+            "{query}"
+        );
     }
     // A token in the query does not stand for a missing one either.
     let dial = Dial::with_query(server.url(), &format!("device_id=a&token={}", user.token()));
@@ -159,12 +168,28 @@ async fn a_query_that_is_wrong_is_a_problem_for_everybody(topology: Topology) {
     assert!(!server.log().contains(user.token()), "a token must not reach the log");
 }
 
+/// A browser shows a page nothing but the close frame: with a status, it would come back for ever.
+async fn a_query_that_is_wrong_is_a_close_code_for_streamz_v1(topology: Topology) {
+    let server = Server::start(topology, &[]).await;
+    let user = User::new(&server).await;
+    for (query, word) in wrong_queries(user.token()) {
+        let dial = Dial::with_query(server.url(), &query).bearer(user.token()).v1();
+        let reason = dial.refused(4503).await;
+        assert!(reason.contains(word), "{query}: {reason}");
+        assert!(!reason.contains(user.token()));
+    }
+    assert_eq!(user.get("/api/devices").await.json()["devices"], json!([]));
+    assert!(!server.log().contains(user.token()), "a token must not reach the log");
+}
+
 async fn pages_of_other_origins_are_kept_out(topology: Topology) {
     let server = Server::start(topology, &[("ALLOWED_ORIGINS", "https://app.example.org")]).await;
     let user = User::new(&server).await;
     let page = |origin: &str| user.dial("page").header("origin", origin);
-    let refused = page("https://evil.example.org").open().await.unwrap_err();
-    assert_eq!(refused, Refused { status: 403, code: "forbidden_origin".into() });
+    let reason = page("https://evil.example.org").refused(4503).await;
+    assert!(reason.contains("ALLOWED_ORIGINS"), "{reason}");
+    let refused = user.dial_simple("page").header("origin", "https://evil.example.org").open().await;
+    assert_eq!(refused.unwrap_err(), Refused { status: 403, code: "forbidden_origin".into() });
     page("https://app.example.org").welcomed().await.close().await;
     let asked = |origin: &'static str| {
         let http = server.http();

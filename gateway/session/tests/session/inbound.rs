@@ -1,10 +1,10 @@
 //! What a device says: numbers, repeated messages, the backlog, confirmations, the rate.
 
 use serde_json::json;
-use streamz_protocol::Limits;
 use streamz_protocol::bus::{OpenMessage, Settled};
-use streamz_protocol::client::{ClientFrame, ClientMessage};
+use streamz_protocol::client::{Answer, ClientFrame, ClientMessage, Command};
 use streamz_protocol::server::Body;
+use streamz_protocol::{ErrorCode, Limits};
 use streamz_session::{Input, Phase};
 
 use crate::support::*;
@@ -34,12 +34,13 @@ fn messages_are_numbered_and_the_server_names_the_sender() {
 }
 
 #[test]
-fn what_is_wrong_is_answered_and_takes_no_number() {
+fn what_is_wrong_and_has_no_id_is_answered_and_takes_no_number() {
     let mut bench = Bench::live();
     let table = [
         ("[]", "error malformed_frame"),
-        (r#"{"type": "dance", "id": "m"}"#, "error m unknown_type"),
-        (r#"{"type": "sdp_offer", "payload": {}, "id": "m"}"#, "error m invalid_payload"),
+        (r#"{"type": "dance"}"#, "error unknown_type"),
+        (r#"{"type": "dance", "id": 5}"#, "error malformed_frame"),
+        (r#"{"type": "sdp_offer", "payload": {}}"#, "error invalid_payload"),
         (r#"{"type": "ping"}"#, "pong"),
     ];
     for (text, expected) in table {
@@ -48,10 +49,101 @@ fn what_is_wrong_is_answered_and_takes_no_number() {
     assert_eq!(messages(&bench.text(&offer("m")))[0].number, 1);
 }
 
+const PING: &str = r#"{"type": "ping", "id": "m"}"#;
+
+/// What the gateway acts on or refuses by itself has its outcome where all others have it: at the hub.
 #[test]
-fn a_ping_with_an_id_has_its_outcome() {
+fn what_the_gateway_acts_on_has_its_outcome_from_the_hub() {
+    let refused = |code| Command::Answered(Answer::Refused(code, String::new()));
+    for (text, said, expected) in [
+        (PING, "pong m", Command::Answered(Answer::Taken)),
+        (r#"{"type": "ack", "payload": {"seq": 0}, "id": "m"}"#, "", Command::Answered(Answer::Taken)),
+        (r#"{"type": "ack", "payload": {"seq": 1}, "id": "m"}"#, "", refused(ErrorCode::InvalidPayload)),
+        (r#"{"type": "dance", "id": "m"}"#, "", refused(ErrorCode::UnknownType)),
+        (r#"{"type": "sdp_offer", "payload": {}, "id": "m"}"#, "", refused(ErrorCode::InvalidPayload)),
+    ] {
+        let mut bench = Bench::live();
+        let effects = bench.text(text);
+        let [message] = &messages(&effects)[..] else { panic!("{effects:?}") };
+        assert_eq!((message.number, message.id.as_ref().unwrap().as_str()), (1, "m"), "{text}");
+        let command = match message.command.clone() {
+            Command::Answered(Answer::Refused(code, sentence)) => {
+                assert!(!sentence.is_empty());
+                refused(code)
+            }
+            command => command,
+        };
+        assert_eq!(command, expected, "{text}");
+        let others: Vec<String> =
+            words(&effects).into_iter().filter(|word| !word.starts_with("up")).collect();
+        assert_eq!(others, if said.is_empty() { vec![] } else { vec![said.to_owned()] }, "{text}");
+        assert_eq!(bench.replica().open.len(), 1, "it is open until then");
+    }
+}
+
+#[test]
+fn an_id_names_one_message_whatever_its_type() {
+    let valid = offer("m");
+    let invalid = r#"{"type": "sdp_offer", "payload": {"sdp": 5}, "id": "m"}"#;
+    let auth = r#"{"type": "auth", "payload": {"token": "T"}, "id": "m"}"#;
+    let all = [&valid, PING, invalid, auth, r#"{"type": "dance", "id": "m"}"#];
+    for first in all {
+        for settled in [false, true] {
+            let mut bench = Bench::live();
+            bench.text(first);
+            if first == auth {
+                bench.handle(Input::TokenChecked(None));
+            }
+            if settled {
+                bench.frames([delivered(1, 1, "m")]);
+            }
+            for second in all {
+                let mut said = words(&bench.text(second));
+                if second == auth && first == auth {
+                    assert_eq!(said, ["check T"]);
+                    said = words(&bench.handle(Input::TokenChecked(None)));
+                }
+                said.retain(|word| word != "pong m");
+                let expected: &[&str] = match (first == second, settled) {
+                    (true, true) => &["delivered m"],
+                    (true, false) => &[],
+                    (false, _) => &["error m id_reused"],
+                };
+                assert_eq!(said, expected, "{first} then {second}, settled: {settled}");
+            }
+        }
+    }
+}
+
+/// Nothing is acted on that is refused for want of room: the refusal is certain.
+#[test]
+fn the_backlog_holds_for_what_the_gateway_acts_on() {
+    let limits = Limits { unsettled: 1, ..Limits::default() };
+    let mut bench = Bench::live_with(limits, true, attached());
+    bench.text(&offer("first"));
+    for text in [
+        PING,
+        r#"{"type": "auth", "payload": {"token": "T"}, "id": "m"}"#,
+        r#"{"type": "ack", "payload": {"seq": 0}, "id": "m"}"#,
+        r#"{"type": "dance", "id": "m"}"#,
+    ] {
+        assert_eq!(words(&bench.text(text)), ["not_delivered m backlog"], "{text}");
+    }
+    bench.frames([delivered(1, 1, "first")]);
+    assert_eq!(words(&bench.text(PING))[0], "pong m", "the id is free");
+}
+
+#[test]
+fn tokens_are_checked_one_at_a_time() {
     let mut bench = Bench::live();
-    assert_eq!(words(&bench.text(r#"{"type": "ping", "id": "p"}"#)), ["pong p", "delivered p"]);
+    let auth = |id: &str| json!({"type": "auth", "payload": {"token": "T"}, "id": id}).to_string();
+    bench.text(&auth("a"));
+    assert_eq!(words(&bench.text(&auth("b"))), ["not_delivered b backlog"]);
+    assert_eq!(words(&bench.text(r#"{"type": "auth", "payload": {"token": "T"}}"#)), ["error unavailable"]);
+    assert_eq!(words(&bench.text(r#"{"type": "ping", "id": "a"}"#)), ["error a id_reused"]);
+    let checked = bench.handle(Input::TokenChecked(None));
+    assert_eq!(messages(&checked)[0].id.as_ref().unwrap().as_str(), "a");
+    assert_eq!(words(&bench.text(&auth("b"))), ["check T"]);
 }
 
 #[test]
@@ -181,7 +273,7 @@ fn confirmations_are_cumulative_and_said_once() {
     assert_eq!(bench.replica().window.len(), 2);
     assert_eq!(
         words(&bench.text(r#"{"type": "ack", "payload": {"seq": 5}, "id": "a"}"#)),
-        ["up ack 5", "delivered a"]
+        ["up ack 5", "up message 1 \"a\""]
     );
     assert_eq!(words(&bench.ack(6)), ["error invalid_payload"], "it was not sent yet");
     assert_eq!(words(&bench.ack(u64::MAX)), ["error invalid_payload"]);

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 use streamz_protocol::bus::Detach;
-use streamz_protocol::{Limits, Millis, UserId};
-use streamz_session::{Input, Phase, TokenFacts};
+use streamz_protocol::client::{Answer, Command};
+use streamz_protocol::{ErrorCode, Limits, Millis, UserId};
+use streamz_session::{Effect, Input, Phase, TokenFacts};
 use uuid::Uuid;
 
 use crate::support::*;
@@ -14,6 +15,16 @@ fn auth(id: &str) -> String {
 
 fn valid(expires: Millis) -> Option<TokenFacts> {
     Some(TokenFacts { user: user(), family: FAMILY, expires })
+}
+
+/// What the hub is to say of messages that the gateway acted on.
+fn answers(effects: &[Effect]) -> Vec<&Answer> {
+    let all = messages(effects).into_iter();
+    all.map(|message| match &message.command {
+        Command::Answered(answer) => answer,
+        other => panic!("{other:?}"),
+    })
+    .collect()
 }
 
 #[test]
@@ -69,7 +80,8 @@ fn a_new_token_goes_on() {
     bench.after(secs(850));
     assert_eq!(words(&bench.text(&auth("a"))), ["check T"]);
     let checked = bench.handle(Input::TokenChecked(valid(START + secs(2000))));
-    assert_eq!(words(&checked), ["delivered a"]);
+    assert_eq!(answers(&checked), [&Answer::Taken]);
+    bench.frames([delivered(1, 1, "a")]);
     assert_eq!(bench.session.next_deadline(), Some(START + secs(1940)));
     assert_eq!(words(&bench.after(secs(1095))), ["token_expiring 55"], "announced anew");
 }
@@ -95,7 +107,10 @@ fn a_token_of_somebody_else_changes_nothing() {
     for facts in table {
         let mut bench = Bench::live();
         bench.text(&auth("a"));
-        assert_eq!(words(&bench.handle(Input::TokenChecked(facts))), ["error a invalid_token"]);
+        let checked = bench.handle(Input::TokenChecked(facts));
+        let [Answer::Refused(ErrorCode::InvalidToken, _)] = answers(&checked)[..] else {
+            panic!("{checked:?}")
+        };
         bench.after(secs(839));
         bench.handle(Input::Alive);
         assert_eq!(words(&bench.after(secs(1)))[0], "token_expiring 60");

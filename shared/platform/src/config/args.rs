@@ -87,7 +87,7 @@ macro_rules! variables {
 
 variables! {
     env "ENV" Value("development") shown
-        "development or production; production refuses weak secrets and wildcard origins, and logs JSON";
+        "development or production; production refuses weak secrets, wildcard origins and proxies, and logs JSON";
     host "HOST" Rule("127.0.0.1; 0.0.0.0 in the fleet roles") shown
         "Address to listen on";
     port "PORT" Value("8080") shown
@@ -117,11 +117,11 @@ variables! {
     turn_urls "TURN_URLS" Rule("none") shown
         "Comma list of STUN and TURN servers for the devices, such as turn:turn.example.org:3478?transport=udp";
     turn_secret "TURN_SECRET" Rule("none; required with a turn: URL") secret
-        "Secret shared with the TURN servers (coturn's static-auth-secret)";
+        "Secret shared with the TURN servers (coturn's static-auth-secret); at least 16 bytes in production";
     turn_ttl "TURN_TTL" Value("12h") shown
         "Life of TURN credentials; some servers end a relayed stream that outlives them";
     rust_log "RUST_LOG" Value("info") shown
-        "What is logged, such as info,streamz_gateway=debug";
+        "What is logged, such as info,streamz_gateway=debug; never passwords, tokens or signaling";
     otel_exporter_otlp_endpoint "OTEL_EXPORTER_OTLP_ENDPOINT" Rule("none") shown
         "Where traces and metrics are sent by OTLP, such as http://collector:4317";
     max_frame_bytes "MAX_FRAME_BYTES" Value("64KiB") shown

@@ -20,7 +20,8 @@ pub(super) fn parse_host(text: &str) -> Result<IpAddr, &'static str> {
 pub struct Origin(String);
 
 impl Origin {
-    /// `scheme://host[:port]`. Schemes other than `http` and `https` are fine: app shells have their own.
+    /// `scheme://host[:port]`. Schemes other than `http` and `https` are fine: app shells have their own
+    /// (`capacitor://localhost`). Those that no page can have are not.
     ///
     /// # Errors
     /// A sentence that says what to write instead.
@@ -32,6 +33,11 @@ impl Origin {
         let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
         if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.chars().all(named) {
             return Err("its scheme is none; write it as the browser does, such as https://app.example.org");
+        }
+        if NO_PAGES.contains(&&*scheme) {
+            return Err(
+                "no page has an origin of this scheme; write that of the page, such as https://app.example.org",
+            );
         }
         if authority.contains('*') {
             return Err("a * stands only alone, for all origins; write every origin in full");
@@ -60,6 +66,29 @@ impl Origin {
         self.0.split_once("://").unwrap_or(("", &self.0))
     }
 }
+
+/// Schemes of which a browser makes no origin that it would send, or under which it loads no page.
+const NO_PAGES: &[&str] = &[
+    "about",
+    "blob",
+    "data",
+    "file",
+    "ftp",
+    "ftps",
+    "javascript",
+    "mailto",
+    "postgres",
+    "redis",
+    "sftp",
+    "ssh",
+    "stun",
+    "tcp",
+    "turn",
+    "udp",
+    "unix",
+    "ws",
+    "wss",
+];
 
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {

@@ -102,16 +102,25 @@ pub(super) fn read_signing(
         }
         return SigningSource::KeyFile(data_dir.join("key"));
     };
-    match secrets::weakness(secret) {
-        Some(weakness) if production => {
-            r.problem("JWT_SECRET", format!("is weak: it {weakness}; {advice}."));
-        }
-        Some(weakness) => {
-            warnings.push(format!("JWT_SECRET is weak (it {weakness}); ENV=production would refuse it."));
-        }
-        None => {}
-    }
+    judge(r, environment, warnings, ("JWT_SECRET", secret), secrets::SIGNING_MIN_BYTES, advice);
     SigningSource::Secret(secret.into())
+}
+
+/// A weak secret is a problem in production, and worth a word in development.
+fn judge(
+    r: &mut Reader<'_>,
+    environment: Environment,
+    warnings: &mut Vec<String>,
+    (name, secret): (&'static str, &str),
+    least: usize,
+    advice: &str,
+) {
+    let Some(weakness) = secrets::weakness(secret, least) else { return };
+    if environment == Environment::Production {
+        r.problem(name, format!("is weak: it {weakness}; {advice}."));
+    } else {
+        warnings.push(format!("{name} is weak (it {weakness}); ENV=production would refuse it."));
+    }
 }
 
 pub(super) fn read_tokens(r: &mut Reader<'_>) -> TokenConfig {
@@ -158,9 +167,19 @@ pub(super) fn read_origins(
     AllowedOrigins::Only { listed: r.list("ALLOWED_ORIGINS", Origin::parse), localhost: false }
 }
 
-pub(super) fn read_ice(r: &mut Reader<'_>) -> IceServers {
+pub(super) fn read_ice(
+    r: &mut Reader<'_>,
+    environment: Environment,
+    warnings: &mut Vec<String>,
+) -> IceServers {
     let urls = r.list("TURN_URLS", |text| IceUrl::parse(text).map_err(|error| error.problem));
-    let secret = r.text("TURN_SECRET").map(SecretString::from);
+    let secret = r.text("TURN_SECRET");
+    if let Some(secret) = secret {
+        let advice =
+            "give it and your TURN servers 32 random bytes, such as the output of `openssl rand -base64 32`";
+        judge(r, environment, warnings, ("TURN_SECRET", secret), secrets::TURN_MIN_BYTES, advice);
+    }
+    let secret = secret.map(SecretString::from);
     let ttl = r.duration("TURN_TTL", MINUTE..=7 * DAY);
     IceServers::new(urls, secret, ttl).unwrap_or_else(|_| {
         r.problem(
@@ -173,9 +192,7 @@ pub(super) fn read_ice(r: &mut Reader<'_>) -> IceServers {
 }
 
 pub(super) fn read_telemetry(r: &mut Reader<'_>, environment: Environment) -> TelemetryConfig {
-    let filter = r.parsed("RUST_LOG", |text| {
-        LogFilter::parse(text).map_err(|_| "write levels, such as info or info,streamz_gateway=debug")
-    });
+    let filter = r.parsed("RUST_LOG", LogFilter::parse);
     TelemetryConfig {
         filter: filter.unwrap_or_default(),
         json: environment == Environment::Production,
@@ -261,8 +278,28 @@ pub(super) fn read_nonzero(r: &mut Reader<'_>, name: &'static str, most: u32) ->
     NonZeroU32::new(r.number(name, 1..=most)).unwrap_or(NonZeroU32::MIN)
 }
 
-pub(super) fn read_proxies(r: &mut Reader<'_>) -> TrustedProxies {
-    TrustedProxies(r.list("TRUSTED_PROXIES", network::parse_network))
+pub(super) fn read_proxies(
+    r: &mut Reader<'_>,
+    environment: Environment,
+    warnings: &mut Vec<String>,
+) -> TrustedProxies {
+    let networks = r.list("TRUSTED_PROXIES", network::parse_network);
+    // Then every client is a proxy, whose word on its own address is believed.
+    if let Some(all) = networks.iter().find(|network| network.prefix_len() == 0) {
+        if environment == Environment::Production {
+            r.problem(
+                "TRUSTED_PROXIES",
+                format!(
+                    "trusts everybody ({all}), so that any client may claim any address: with ENV=production write \
+                     the networks of your proxies, such as 10.0.0.0/8."
+                ),
+            );
+        } else {
+            warnings
+                .push(format!("TRUSTED_PROXIES trusts everybody ({all}); ENV=production would refuse it."));
+        }
+    }
+    TrustedProxies(networks)
 }
 
 pub(super) fn read_http(r: &mut Reader<'_>) -> HttpLimits {

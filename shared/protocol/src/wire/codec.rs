@@ -115,12 +115,18 @@ macro_rules! numbered {
 
 mod numbers {
     use super::{Decode, Decoded, Decoder, Encode, Encoded, Encoder, UnknownWord, Write};
+    use crate::ErrorCode;
     use crate::client::RelayKind;
     use crate::objects::{ConnectionType, StreamState, StreamType};
 
     numbered!("type of stream", StreamType { Video = 0, Audio = 1, Both = 2, Screen = 3, Data = 4, });
     numbered!("path of media", ConnectionType { P2p = 0, Relay = 1, });
     numbered!("state of a stream", StreamState { Ringing = 0, Active = 1, });
+    numbered!("error", ErrorCode {
+        MalformedFrame = 0, UnknownType = 1, InvalidPayload = 2, FrameTooLarge = 3, RateLimited = 4, IdReused = 5,
+        UnknownStream = 6, WrongState = 7, StaleCandidate = 8, TooManyStreams = 9, InvalidToken = 10,
+        Unavailable = 11, NotDelivered = 12,
+    });
     numbered!("relayed frame", RelayKind { SdpOffer = 0, SdpAnswer = 1, IceCandidate = 2, });
 }
 

@@ -94,7 +94,8 @@ kinds!(
             ..
         } => "ice_candidate",
         ClientMessage::Ack { .. } => "ack",
-        ClientMessage::Ping => "ping",
+        // No device says `Answered`: it is what a gateway makes of a frame that it answers itself.
+        ClientMessage::Ping | ClientMessage::Command { command: Draft::Whole(Command::Answered(_)), .. } => "ping",
         ClientMessage::Auth { .. } => "auth",
     }
 );

@@ -19,7 +19,7 @@ pub(crate) async fn come_back_as_made(t: &Fixture) {
             "device_type": "tv",
             "is_online": false,
             "last_seen": null,
-            "created_at": "2025-11-24T16:00:01Z",
+            "created_at": "2025-11-24T16:00:01.000Z",
         })
     );
     let phone = t.device(&ada, "phone").await;

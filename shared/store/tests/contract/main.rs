@@ -120,6 +120,8 @@ contract! {
         removes_what_is_old,
         takes_small_batches,
         keeps_everything_for_ever_if_told,
+        keeps_for_less_than_a_day_if_told,
+        leaves_streams_that_go_on,
     }
     schema {
         is_migrated_once,

@@ -39,8 +39,8 @@ pub(crate) async fn is_json_without_the_password_hash(t: &Fixture) {
             "email": "ada@example.org",
             "first_name": "Ada",
             "last_name": null,
-            "created_at": "2025-11-24T16:00:00.000001Z",
-            "updated_at": "2025-11-24T16:00:00.000001Z",
+            "created_at": "2025-11-24T16:00:00.000Z",
+            "updated_at": "2025-11-24T16:00:00.000Z",
         })
     );
 }

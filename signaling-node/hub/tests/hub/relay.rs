@@ -2,8 +2,9 @@
 
 use serde_json::json;
 use streamz_hub::{Effect, Input, StoreAway};
-use streamz_protocol::Limits;
-use streamz_protocol::bus::{Detach, Up};
+use streamz_protocol::bus::{Detach, Message, Up};
+use streamz_protocol::client::{Answer, Command};
+use streamz_protocol::{ErrorCode, Limits, MessageId, Millis};
 
 use crate::support::*;
 
@@ -43,6 +44,34 @@ fn certain_reasons_are_said_at_once() {
     assert_eq!(bench.offer(1, "d", "tv").heard(1), ["error d invalid_payload"], "not to itself");
     assert!(bench.say(1, unnamed("phone")).0.is_empty(), "without an id there is no outcome");
     assert_eq!(bench.say(1, unnamed("tv")).heard(1), ["error invalid_payload"], "but an error");
+}
+
+/// What concerns the gateway alone ends like everything else: numbered, remembered, said again.
+#[test]
+fn outcomes_of_the_gateway_are_said_and_kept_like_others() {
+    let mut bench = Bench::online(&["tv"]);
+    let session = bench.session(1);
+    let answered = |number, name: &str, answer| {
+        let id = Some(MessageId::new(name).unwrap());
+        let command = Command::Answered(answer);
+        Up::Message(
+            conn(1),
+            Box::new(Message { number, id, to: None, digest: number, accepted_at: Millis(1), command }),
+        )
+    };
+    let refused = Answer::Refused(ErrorCode::UnknownType, "No.".to_owned());
+    let taken = bench.up(answered(1, "p", Answer::Taken));
+    assert_eq!(taken.heard(1), ["delivered p"]);
+    assert!(taken.frames(1)[0]["seq"].is_u64());
+    let refused = bench.up(answered(2, "d", refused));
+    assert_eq!(refused.heard(1), ["error d unknown_type"]);
+    assert_eq!(refused.frames(1)[0]["payload"]["message"], "No.");
+    bench.detach(1, Detach::Lost);
+    let again = bench.attach(2, resume("tv", session, 0));
+    let attached = again.attached(2).unwrap();
+    assert!(attached.resumed && attached.replay.len() == 2 && attached.open.is_empty());
+    let kept: Vec<_> = attached.settled.iter().map(|known| (known.id.as_str(), known.digest)).collect();
+    assert_eq!(kept, [("p", 1), ("d", 2)]);
 }
 
 #[test]

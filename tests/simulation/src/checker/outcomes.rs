@@ -2,7 +2,8 @@
 //! between, as long as its sender's session lives; and (§4.4) `delivered` is never said falsely, and every reason
 //! but `expired` is certain.
 //!
-//! Of a history this demands, for each session and each `id` that it used for one content,
+//! Of a history this demands, for each session and each `id` that it used (if for several contents, then for the one
+//! that was taken first; the others are `id_reused`),
 //! * **one outcome**: what the device hears under that `id` is the same each time. A message that was refused at
 //!   the door (`backlog`, `rate_limited`) was not taken: the same `id` may be tried again and is then a new message.
 //!   (Known gap: while the link to the hub stands still, a gateway says `expired` after 30 s on its own; what the
@@ -30,6 +31,8 @@ use crate::history::{Act, DeviceNo, Entry, History, Outcome, Said, What};
 struct Case {
     device: DeviceNo,
     tags: BTreeSet<usize>,
+    /// The first that was given a number: the `id` is its name from then on.
+    owner: Option<usize>,
     took: Vec<Millis>,
     submitted: Option<Millis>,
     accepted: Option<Millis>,
@@ -45,10 +48,6 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
     let healed = healed.map_or(history.over, |entry| entry.at);
     let (cases, arrivals) = gather(history);
     for ((session, id), case) in &cases {
-        if case.tags.len() != 1 {
-            // The device used the id for two contents, on purpose.
-            continue;
-        }
         let mut report = |at: Millis, what: String| {
             let sentence = format!("message {id} of device {} in session {session} {what}", case.device);
             found.push(Violation { promise: "P2", sentence, at });
@@ -59,6 +58,7 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
             }
             continue;
         }
+        let reused = case.tags.len() != 1;
         let due = case.accepted.unwrap_or_default() + history.limits.delivery;
         let user = history.devices[case.device].user;
         let (before, after) = (due - Duration::from_secs(3), due + Duration::from_secs(1));
@@ -66,12 +66,16 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
             .disturbed
             .iter()
             .any(|(whose, from, to)| *whose == user && *from <= after && before <= *to);
-        let Some(last) = one_outcome(case, crossed, &mut report) else {
+        let last = one_outcome(case, crossed, &mut report);
+        // A device that hears `id_reused` of one message takes the other one for refused, and does not send it again.
+        if !reused {
             in_time(history, &timeline, *session, case, healed, &mut report);
+        }
+        let Some(last) = last else { continue };
+        let Some(tag) = case.owner.as_ref().or(case.tags.first()).filter(|_| !reused || case.owner.is_some())
+        else {
             continue;
         };
-        in_time(history, &timeline, *session, case, healed, &mut report);
-        let Some(tag) = case.tags.first() else { continue };
         let arrived = arrivals.get(&(*session, *tag)).map(Vec::as_slice).unwrap_or_default();
         truth(history, &timeline, *tag, case, &last, arrived, &mut report);
     }
@@ -96,6 +100,7 @@ fn gather(history: &History) -> (BTreeMap<(SessionId, MessageId), Case>, Arrival
                 if let Some(id) = &history.written[*tag].id {
                     let case = cases.entry((*session, id.clone())).or_default();
                     case.submitted.get_or_insert(*at);
+                    case.owner.get_or_insert(*tag);
                     case.accepted = case.accepted.max(Some(*accepted_at));
                 }
             }
@@ -143,7 +148,8 @@ fn one_outcome(
     let door = case.submitted.unwrap_or(super::timeline::NEVER);
     let mut refusals = case.took.iter().filter(|took| **took < door).count();
     let mut last: Option<(Millis, Outcome)> = None;
-    for (at, outcome) in &case.heard {
+    let another = |outcome: &Outcome| *outcome == Outcome::Error(ErrorCode::IdReused);
+    for (at, outcome) in case.heard.iter().filter(|(_, outcome)| !another(outcome)) {
         match &last {
             Some((_, known)) if same(known, outcome) => continue,
             Some((_, known)) if crossed && (is_expired(known) || is_expired(outcome)) => return None,

@@ -1,0 +1,176 @@
+//! What can be typed beside `streamz` itself, and what it prints at its start: as a person or a script would see it.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use serde_json::Value;
+use streamz_tests::{Http, Server, Topology, User, binary, run, soon};
+use tokio::process::Command;
+
+const SECRET: &str = "pUoDkU5Lk0T4mK1o9yZ4b0d3Q1jYw6Xn8vR2sT7uVwE=";
+
+/// Runs the program to its end, in a folder, with these variables and no others.
+async fn streamz(
+    folder: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (Option<i32>, String, String) {
+    let program = Command::new(binary())
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .current_dir(folder)
+        .kill_on_drop(true)
+        .output();
+    said(tokio::time::timeout(Duration::from_secs(240), program).await.unwrap().unwrap())
+}
+
+fn said(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// What is said of `what`, after its verdict.
+fn finding<'a>(said: &'a str, verdict: &str, what: &str) -> &'a str {
+    let start = format!("  {verdict:<11}{what}: ");
+    said.lines()
+        .find_map(|line| line.strip_prefix(&*start))
+        .unwrap_or_else(|| panic!("no {start:?} in {said}"))
+}
+
+#[test]
+fn check_says_what_is_there_and_changes_nothing() {
+    run(Topology::EmbeddedSqlite, async |topology| {
+        let folder = tempfile::tempdir().unwrap();
+        let (code, out, err) = streamz(folder.path(), &["check"], &[("PORT", "0")]).await;
+        assert_eq!((code, &*err), (Some(0), ""), "{out}");
+        assert!(out.starts_with("The configuration is valid.\n"), "{out}");
+        assert_eq!(finding(&out, "ok", "address"), "127.0.0.1:0 is free");
+        assert_eq!(finding(&out, "ok", "database"), "./data/streamz.db will be made at the start");
+        assert_eq!(finding(&out, "ok", "signing key"), "./data/key will be made at the start");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+
+        let secret = [("PORT", "0"), ("JWT_SECRET", SECRET)];
+        let (code, out, _) = streamz(folder.path(), &["check"], &secret).await;
+        assert_eq!((code, finding(&out, "ok", "signing key")), (Some(0), "JWT_SECRET"), "{out}");
+        assert!(!out.contains(SECRET), "{out}");
+
+        // What needs a word, what is in the way, and what is wrong.
+        let weak = [("PORT", "0"), ("JWT_SECRET", "secret")];
+        let (code, out, _) = streamz(folder.path(), &["check"], &weak).await;
+        assert_eq!(code, Some(0), "{out}");
+        assert!(out.contains("\n  note       JWT_SECRET is weak"), "{out}");
+        let server = Server::start(topology, &[]).await;
+        let port = server.url().rsplit(':').next().unwrap();
+        let (code, out, err) = streamz(folder.path(), &["check"], &[("PORT", port)]).await;
+        assert_eq!((code, &*err), (Some(1), "streamz: one problem was found.\n"), "{out}");
+        assert!(finding(&out, "problem", "address").contains("cannot be listened on"), "{out}");
+        let (code, out, err) = streamz(folder.path(), &["check"], &[("RUST_LOG", "loud")]).await;
+        assert_eq!((code, &*out), (Some(2), ""), "{err}");
+        assert!(err.contains("\nRUST_LOG is \"loud\": \"loud\" is no level"), "{err}");
+    });
+}
+
+#[test]
+fn check_asks_a_postgres() {
+    run(Topology::EmbeddedPostgres, async |topology| {
+        let server = Server::start(topology, &[]).await;
+        let (code, out, _) = said(server.beside(&["check"], &[("PORT", "0")]).await);
+        assert_eq!((code, finding(&out, "ok", "database")), (Some(0), "answers, and is up to date"), "{out}");
+        let away = [("PORT", "0"), ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")];
+        let (code, out, _) = said(server.beside(&["check"], &away).await);
+        assert_eq!(code, Some(1), "{out}");
+        assert!(finding(&out, "problem", "database").contains("DATABASE_URL"), "{out}");
+    });
+}
+
+async fn a_token_is_as_good_as_a_sign_in(topology: Topology) {
+    let server = Server::start(topology, &[]).await;
+    let user = User::new(&server).await;
+    let (code, token, err) = said(server.beside(&["token", "--email", &user.email], &[]).await);
+    assert_eq!(code, Some(0), "{err}");
+    let me = server.http().get_as(token.trim_end(), "/api/auth/me").await;
+    assert_eq!((me.status, me.json()["email"].as_str().unwrap()), (200, &*user.email));
+    let (code, out, err) = said(server.beside(&["token", "--email", "nobody@example.org"], &[]).await);
+    assert_eq!((code, &*out), (Some(1), ""));
+    assert_eq!(err, "streamz: --email: there is no such account; register it first.\n");
+    let (code, ..) = said(server.beside(&["token"], &[]).await);
+    assert_eq!(code, Some(2));
+}
+
+#[test]
+fn a_token_is_as_good_as_a_sign_in_over_sqlite() {
+    run(Topology::EmbeddedSqlite, a_token_is_as_good_as_a_sign_in);
+}
+
+#[test]
+fn a_token_is_as_good_as_a_sign_in_over_postgres() {
+    run(Topology::EmbeddedPostgres, a_token_is_as_good_as_a_sign_in);
+}
+
+/// A dozen seconds: it starts servers of its own and puts load on them.
+#[test]
+fn the_bench_reports_its_rows_as_text_and_as_json() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        // As little load as it makes: the figures are another matter.
+        let arguments = "bench --quick --only start,relay --rounds 1 --piece 300ms --devices 4 --load 500";
+        let arguments: Vec<&str> = arguments.split(' ').chain(["--json", "report.json"]).collect();
+        let (code, out, err) = streamz(folder.path(), &arguments, &[]).await;
+        assert_eq!(code, Some(0), "{out}\n{err}");
+        let json: Value =
+            serde_json::from_str(&std::fs::read_to_string(folder.path().join("report.json")).unwrap())
+                .unwrap();
+        assert_eq!((&json["quick"], &json["failures"]), (&true.into(), &Value::Array(Vec::new())), "{json}");
+        let rows = json["rows"].as_array().unwrap();
+        let parts: Vec<&str> = rows.iter().map(|row| row["part"].as_str().unwrap()).collect();
+        for part in ["Start", "without id", "with id"] {
+            assert!(parts.iter().any(|known| known.contains(part)), "{part}: {parts:?}");
+        }
+        for row in rows {
+            assert!(row["streamz"].as_f64().is_some_and(|figure| figure > 0.0), "{row}");
+            let (part, name) = (row["part"].as_str().unwrap(), row["name"].as_str().unwrap());
+            let lines = out.lines().map(str::trim_start);
+            assert!(lines.clone().any(|line| line.starts_with(part)), "{part}: {out}");
+            assert!(lines.clone().any(|line| line.starts_with(name)), "{name}: {out}");
+        }
+        let (code, _, err) = streamz(folder.path(), &["bench", "--only", "speed"], &[]).await;
+        assert_eq!(code, Some(2), "{err}");
+    });
+}
+
+/// What stands behind this word in the text of the start.
+fn greeting(server: &Server, word: &str) -> Option<String> {
+    let start = format!("  {word:<10}");
+    server.log().lines().find_map(|line| line.strip_prefix(&*start).map(str::to_owned))
+}
+
+#[test]
+fn the_text_of_the_start_is_true() {
+    run(Topology::EmbeddedSqlite, async |topology| {
+        let server = Server::start(topology, &[]).await;
+        assert_eq!(
+            greeting(&server, "data"),
+            Some(server.data_dir().join("streamz.db").display().to_string())
+        );
+        let key = server.data_dir().join("key");
+        assert_eq!(greeting(&server, "key"), Some(key.display().to_string()));
+        assert!(key.exists());
+        assert_eq!(greeting(&server, "admin"), None);
+
+        let server = Server::start(topology, &[("JWT_SECRET", SECRET), ("ADMIN_PORT", "0")]).await;
+        assert_eq!(greeting(&server, "key").as_deref(), Some("JWT_SECRET"));
+        assert!(!server.data_dir().join("key").exists());
+        let admin = greeting(&server, "admin").unwrap();
+        let address = admin.split("/metrics").next().unwrap();
+        let admin = Http::new(address);
+        for path in ["/metrics", "/health", "/ready"] {
+            assert!(greeting(&server, "admin").unwrap().contains(path));
+            assert_eq!(soon(admin.get(path)).await.status, 200, "{address}{path}");
+            assert_eq!(server.http().get(path).await.status, 404, "not beside the API: {path}");
+        }
+    });
+}
