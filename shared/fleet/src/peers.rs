@@ -305,8 +305,7 @@ impl Peers {
         {
             let mut link = peer.link.lock();
             take(&mut link, &mut effects);
-            let (mine, others) =
-                effects.into_iter().partition(|effect| matches!(effect, Effect::Deliver(_)));
+            let (mine, others) = effects.into_iter().partition(|effect| matches!(effect, Effect::Deliver(_)));
             delivered.extend::<Vec<_>>(mine);
             self.transmit(peer, &link, others);
         }
