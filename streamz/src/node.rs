@@ -16,8 +16,9 @@ use streamz_signaling_node::{DeskLimits, FleetNode, FleetSettings, Node, NodeCon
 use streamz_store::ProcessKind;
 use tokio_util::sync::CancellationToken;
 
-use crate::embedded::{CONNECTIONS_MAX, LAST_WRITES, listen};
+use crate::edge::{CONNECTIONS_MAX, listen};
 use crate::exit::Failure;
+use crate::process::LAST_WRITES;
 use crate::store;
 
 /// Keeps clusters apart that share instances of Redis.
