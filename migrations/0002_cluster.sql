@@ -47,4 +47,5 @@ INSERT INTO slots (slot, epoch, version)
 ALTER TABLE devices ADD COLUMN slot INTEGER;
 ALTER TABLE streams ADD COLUMN slot INTEGER;
 CREATE INDEX devices_online_slot ON devices (slot, id) WHERE is_online;
+DROP INDEX devices_online;                          -- the new one serves what it served
 CREATE INDEX streams_open_slot   ON streams (slot, id) WHERE ended_at IS NULL;

@@ -231,6 +231,13 @@ impl Node {
         }
     }
 
+    /// The node may decide again: hubs do what they held.
+    pub(crate) fn decide(&self) {
+        for shard in &self.shards {
+            shard.tell(ShardMsg::Decide);
+        }
+    }
+
     /// The streams that a user's hub knows; `None` if there is no hub that could say.
     pub(crate) async fn streams(&self, user: UserId) -> Option<Vec<StreamId>> {
         let (answer, answered) = oneshot::channel();

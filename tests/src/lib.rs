@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a harness fails by panicking")]
 
 mod binary;
+mod fleet;
 mod http;
 mod process;
 mod raw;
@@ -18,6 +19,7 @@ mod server;
 mod user;
 
 pub use binary::binary;
+pub use fleet::{Fleet, Member};
 pub use http::{Answer, Http};
 pub use raw::{Dial, Heard, Raw, Refused, message};
 pub use scenario::{PATIENCE, eventually, run, soon};

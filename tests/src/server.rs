@@ -202,7 +202,7 @@ impl fmt::Debug for Server {
 }
 
 /// The line that says where it listens.
-fn listening(line: &str) -> Option<String> {
+pub(crate) fn listening(line: &str) -> Option<String> {
     let rest = &line[line.find("http://127.0.0.1:")?..];
     let end = rest.find(|c: char| c.is_whitespace() || c == '"' || c == '\u{1b}').unwrap_or(rest.len());
     Some(rest[..end].trim_end_matches(['/', '.', ',']).to_owned())

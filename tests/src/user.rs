@@ -33,10 +33,21 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 impl User {
     /// A new account.
     pub async fn new(server: &Server) -> Self {
+        Self::at(server.url()).await
+    }
+
+    /// A new account, at the gateway with this address.
+    pub async fn at(url: &str) -> Self {
         let email = format!("{}@example.org", uuid::Uuid::new_v4().simple());
-        let api = Api::new(server.url()).unwrap();
+        let api = Api::new(url).unwrap();
         let signed_in = api.register(&email, PASSWORD, None, None).await.unwrap();
-        Self { url: server.url().to_owned(), email, api, signed_in }
+        Self { url: url.to_owned(), email, api, signed_in }
+    }
+
+    /// The same person, at another gateway.
+    #[must_use]
+    pub fn through(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), api: Api::new(url).unwrap(), ..self.clone() }
     }
 
     /// The same person, with another sign-in.

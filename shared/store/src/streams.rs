@@ -199,7 +199,7 @@ const GET: &str = concat!(
 );
 
 const CLOSE_OPEN: &str = "UPDATE streams SET ended_at = $1, end_reason = $2 \
-     WHERE id IN (SELECT id FROM streams WHERE ended_at IS NULL LIMIT $3)";
+     WHERE id IN (SELECT id FROM streams WHERE ended_at IS NULL ORDER BY slot, id LIMIT $3)";
 
 impl StreamRecord {
     /// Whether its texts can be stored.

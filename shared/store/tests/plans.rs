@@ -138,7 +138,7 @@ async fn the_frequent_statements_read_by_index() {
     store.set_presence(&updates).await.unwrap();
     p.expect("set_presence", &["devices_pkey"]).await;
     assert!(store.reset_presence(None).await.unwrap() > 10);
-    p.expect("reset_presence", &["devices_online", "devices_pkey"]).await;
+    p.expect("reset_presence", &["devices_online_slot", "devices_pkey"]).await;
 
     let mut record = StreamRecord {
         id: Uuid::now_v7(),
@@ -179,7 +179,7 @@ async fn the_frequent_statements_read_by_index() {
         p.expect(&format!("{query:?}"), &[&indexes[..], &page[..]].concat()).await;
     }
     assert!(store.close_open_streams(now, "restart").await.unwrap() > 10);
-    p.expect("close_open_streams", &["streams_user_open", "streams_pkey"]).await;
+    p.expect("close_open_streams", &["streams_open_slot", "streams_pkey"]).await;
 
     let family = store.create_family(user, &[1; 32], now, now + TimeDelta::days(30)).await.unwrap();
     p.read = p.server.log().len();

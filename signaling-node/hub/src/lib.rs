@@ -14,6 +14,7 @@
 //! | `ice` | candidates that wait for their offer |
 //! | `presence` | who is shown online |
 //! | `recovery` | a new hub learns from the gateways what the old one knew |
+//! | `undecided` | what a hub does on a node that may not decide |
 //! | `catch_up` | parties that missed a stream's progress are told |
 //! | `inspect` | how much a hub holds |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -30,6 +31,7 @@ mod presence;
 mod recovery;
 mod relay;
 mod streams;
+mod undecided;
 
 pub use effect::{Context, Effect, Input, Record, RegisterFailure, Rest, StoreAway};
 pub use hub::Hub;

@@ -18,9 +18,9 @@ use crate::member::{Entry, Member, Stage};
 use crate::planted::planted;
 use crate::relay::{Outcome, Sending, Turn};
 
-/// Inputs that may wait for the end of a recovery; those without an outcome are dropped beyond it, and new
+/// Inputs that may wait for the end of a recovery, or for the right to decide; those without an outcome are dropped beyond it, and new
 /// connections are asked to come back.
-const WAITING_MAX: usize = 4096;
+pub(crate) const WAITING_MAX: usize = 4096;
 
 /// What is known so far.
 #[derive(Clone, Debug, Default)]
@@ -103,8 +103,14 @@ impl Hub {
             }
             other => recovery.waiting.push_back(other),
         }
+        self.recover_if_complete(cx, out);
+    }
+
+    /// Goes on once everybody was heard, and the node may decide.
+    pub(crate) fn recover_if_complete(&mut self, cx: &mut Context<'_>, out: &mut Out) {
         let early = planted!(self, EarlyDecision);
-        if self.recovery.as_ref().is_some_and(|recovery| recovery.is_complete(early)) {
+        let complete = self.recovery.as_ref().is_some_and(|recovery| recovery.is_complete(early));
+        if complete && !self.undecided {
             self.finish_recovery(cx, out);
         }
     }

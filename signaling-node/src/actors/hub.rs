@@ -158,8 +158,12 @@ impl Actor for HubActor {
 impl HubState {
     fn step(&mut self, input: Input, now: Millis, myself: &ActorRef<HubMsg>) {
         let Some(hub) = &mut self.hub else { return };
-        let mut context =
-            Context { now, new_id: &mut Uuid::new_v4, record_room: self.surroundings.desk.has_room() };
+        let mut context = Context {
+            now,
+            new_id: &mut Uuid::new_v4,
+            record_room: self.surroundings.desk.has_room(),
+            may_decide: self.surroundings.steward.get().is_none_or(|steward| steward.may_decide()),
+        };
         let effects = hub.handle(input, &mut context);
         self.carry_out(effects, myself);
     }

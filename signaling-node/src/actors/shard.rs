@@ -42,6 +42,8 @@ pub(crate) enum ShardMsg {
     Load { user: UserId, epoch: u64 },
     /// By the steward: the hubs of a slot are over. Answered once they have stopped.
     Drop(Slot, Option<oneshot::Sender<()>>),
+    /// By the steward: the node may decide again.
+    Decide,
     /// By the steward: which streams does a user's hub know?
     Streams(UserId, oneshot::Sender<Vec<StreamId>>),
 }
@@ -150,6 +152,7 @@ impl Actor for ShardActor {
                     let _ = answer.send(());
                 }
             }
+            ShardMsg::Decide => state.decide(),
             ShardMsg::Streams(user, answer) => state.streams(user, answer),
         }
         Ok(())
@@ -389,6 +392,16 @@ impl ShardState {
             && *epoch == of
         {
             self.surroundings.desk.load(user, actor.clone());
+        }
+    }
+
+    /// What was held for want of authority is due. (Hubs that sleep hold nothing.)
+    fn decide(&self) {
+        for resident in self.users.values() {
+            if let Resident::Awake { actor, .. } = resident {
+                // One that failed comes back.
+                let _ = actor.cast(HubMsg::Timer);
+            }
         }
     }
 

@@ -164,7 +164,8 @@ impl World {
         }
         let recovering = hub.is_recovering();
         let dice = &mut self.dice;
-        let mut context = Context { now: self.now, new_id: &mut || dice.uuid(), record_room: room };
+        let mut context =
+            Context { now: self.now, new_id: &mut || dice.uuid(), record_room: room, may_decide: true };
         let effects = hub.handle(input, &mut context);
         if recovering && !hub.is_recovering() {
             self.saw(What::HubRecovered { user });

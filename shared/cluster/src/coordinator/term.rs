@@ -113,6 +113,14 @@ impl Coordinator {
         nodes.filter(|process| good(process.age)).map(|process| NodeId(process.id.0)).collect()
     }
 
+    /// Since when a process that is silent since `began` has not renewed though it could have. While the store was away
+    /// nobody could: then what counts is the time since it is back, and that must be long enough for one renewal.
+    pub(super) fn could_renew_since(&self, began: Millis, now: Millis) -> Option<Millis> {
+        let (since, last) = self.gapless?;
+        let there = now.since(last) <= GAP && (since <= began || now.since(since) >= GAP);
+        there.then(|| began.max(since))
+    }
+
     /// Whether a lapsed lease means that its process is at fault, and not the store.
     pub(super) fn has_grace(&self, now: Millis) -> bool {
         if planted!(self, NoGrace) {

@@ -176,6 +176,27 @@ fn evidence_needs_no_grace_but_a_renewal_refutes_it() {
 }
 
 #[test]
+fn evidence_from_an_outage_waits_for_a_renewal() {
+    let mut machine = coordinator();
+    let _ = rows(&mut machine, 10_010, nodes(&[(ME, 10), (B, 500)]), shared(&[ME, B]));
+    // The store is away until 20 s; B is reported at 18 s.
+    let report = Input::Report { dead: B.into(), silent: ms(300) };
+    let _ = machine.handle(report, at(18_000));
+    let mut read = |now: u64, age: u64| {
+        let _ = machine.handle(renewed(now, term(Some(ME), 5, 100)), at(now));
+        let _ = machine.handle(Input::Tick, at(now));
+        let effects = rows(&mut machine, now, nodes(&[(ME, 0), (B, age)]), Vec::new());
+        match change(&effects) {
+            Some(Change::Evict { dead, .. }) => Some(dead[0].1),
+            _ => None,
+        }
+    };
+    assert_eq!(read(20_000, 10_000), None);
+    assert_eq!(read(21_000, 11_000), None);
+    assert_eq!(read(22_000, 12_000), Some(ms(2_000)));
+}
+
+#[test]
 fn moves_go_in_batches_and_none_is_ordered_twice() {
     let mut machine = coordinator();
     let slots = shared(&[ME, B]);

@@ -78,8 +78,9 @@ impl Coordinator {
             if process.id == ProcessId::from(self.node) {
                 continue;
             }
-            if let Some(began) = self.evidence.get(&process.id) {
-                dead.push((process.id, now.since(*began)));
+            let since = self.evidence.get(&process.id).and_then(|began| self.could_renew_since(*began, now));
+            if let Some(since) = since {
+                dead.push((process.id, now.since(since)));
             } else if grace && process.age > LEASE {
                 dead.push((process.id, LEASE));
             }

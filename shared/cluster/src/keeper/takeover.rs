@@ -143,10 +143,9 @@ impl Keeper {
                     out.push(Effect::Ignored(gateway, Ignored::NotMine));
                 }
                 Some(held) if held.is_sealed() => out.push(Effect::Ignored(gateway, Ignored::Sealed)),
-                Some(_) => {
-                    peer.confirmed.insert(tenure.slot);
-                    accepted.push(tenure.slot);
-                }
+                // A second one says nothing new: since the first, everything from there is taken.
+                Some(_) if peer.confirmed.insert(tenure.slot) => accepted.push(tenure.slot),
+                Some(_) => {}
                 None => out.push(Effect::Ignored(gateway, Ignored::NotMine)),
             }
         }

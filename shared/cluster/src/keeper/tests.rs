@@ -225,10 +225,13 @@ fn a_gateway_that_came_late_has_its_connections_ask_again() {
     let _ = tell(&mut keeper, frame(G1, t, u, attach(G1)));
     assert_eq!(tell(&mut keeper, read(&[], &[G1, G2])), [claim(G2, t)]);
     assert_eq!(tell(&mut keeper, claimed(G2, t, &[u])), [roll(G2, t, u, FIRST)]);
+    // Confirmed twice is confirmed.
+    assert_eq!(tell(&mut keeper, claimed(G2, t, &[u])), []);
     // A user without a hub gets one, which hears that gateway only.
     let v = (2..).map(user).find(|other| Slot::of(*other) == t.slot).unwrap();
-    let effects = tell(&mut keeper, claimed(G2, t, &[v]));
-    assert_eq!(effects, [start(v, FIRST + 1, &[G2]), roll(G2, t, v, FIRST + 1)]);
+    let _ = tell(&mut keeper, read(&[], &[G1, G2, G3]));
+    let effects = tell(&mut keeper, claimed(G3, t, &[v]));
+    assert_eq!(effects, [start(v, FIRST + 1, &[G3]), roll(G3, t, v, FIRST + 1)]);
 }
 
 #[test]

@@ -132,8 +132,7 @@ fn if_all_drain_nothing_moves_but_what_is_homeless_is_taken_in() {
 #[test]
 fn a_long_life_moves_few_slots_and_ends_balanced() {
     let (mut nodes, mut table) = settled(20);
-    let mut next = 20;
-    for step in 0..60_u64 {
+    for (next, step) in (20..).zip(0..60_u64) {
         let dice = mix(step);
         let at = usize::try_from(dice % nodes.len() as u64).unwrap();
         let (mut touched, mut orphans) = (1, 0);
@@ -146,7 +145,6 @@ fn a_long_life_moves_few_slots_and_ends_balanced() {
             3 => nodes[at].draining ^= true,
             _ => touched = 0,
         }
-        next += 1;
         if nodes.iter().all(|node| node.draining) {
             nodes[0].draining = false;
         }
@@ -158,4 +156,37 @@ fn a_long_life_moves_few_slots_and_ends_balanced() {
         apply(&mut table, &plan);
         check(&table, &nodes);
     }
+}
+
+/// The figures of `examples/placement_model.rs`, with fewer users.
+#[test]
+fn a_fleet_of_two_hundred_is_balanced_and_moves_little() {
+    let (mut nodes, mut table) = settled(200);
+    let mut users = vec![0_usize; ALL];
+    for number in 0..1_000_000_u128 {
+        let user = streamz_protocol::UserId(uuid::Uuid::from_u128(number));
+        users[usize::from(Slot::of(user).number())] += 1;
+    }
+    let mut counts = std::collections::BTreeMap::new();
+    for row in &table {
+        *counts.entry(row.owner).or_insert(0) += users[usize::from(row.tenure.slot.number())];
+    }
+    let most = counts.values().max().copied().unwrap();
+    assert!(most * 200 < 1_000_000 * 5 / 4, "{most}");
+    let (mut moved, mut taken) = (0, 0);
+    for next in 200..400 {
+        nodes.extend(self::nodes([next]));
+        let joined = plan(&nodes, &table);
+        apply(&mut table, &joined);
+        nodes[0].draining = true;
+        let drained = plan(&nodes, &table);
+        apply(&mut table, &drained);
+        nodes.remove(0);
+        let left = plan(&nodes, &table);
+        moved += joined.moves.len() + drained.moves.len() + left.moves.len();
+        taken += joined.take.len() + drained.take.len() + left.take.len();
+    }
+    check(&table, &nodes);
+    assert_eq!(taken, 0, "a rolling restart leaves no slot without an owner");
+    assert!(moved < 2 * ALL, "{moved}");
 }

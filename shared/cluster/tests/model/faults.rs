@@ -13,6 +13,13 @@ use crate::world::{Event, Hint, World};
 pub(crate) enum Fault {
     /// One of the others, and again soon.
     Next,
+    /// A drain is taken back.
+    Undrain(ProcessId),
+    /// A node is not heard by a gateway.
+    Deafen {
+        gateway: ProcessId,
+        node: ProcessId,
+    },
     HubBack {
         node: ProcessId,
         user: UserId,
@@ -25,8 +32,17 @@ impl World {
             Fault::Next if self.healed => {}
             Fault::Next => {
                 self.one_fault();
-                let at = self.dice.range(200, 6_000);
+                let at = self.dice.range(100, self.pace);
                 self.after(at, Event::Fault(Fault::Next));
+            }
+            Fault::Undrain(node) => {
+                if let Some(row) = self.store.processes.get_mut(&node) {
+                    row.draining = false;
+                }
+            }
+            Fault::Deafen { gateway, node } => {
+                let until = self.now + Duration::from_millis(self.dice.range(2_000, 6_000));
+                self.blocked.insert((node, gateway), until);
             }
             Fault::HubBack { node, user } => {
                 if self.nodes.get(&node).and_then(|node| node.hubs.get(&user)).is_some_and(|hub| hub.down) {
@@ -41,7 +57,8 @@ impl World {
         let gateways: Vec<ProcessId> = self.gateways.keys().copied().collect();
         let all: Vec<ProcessId> = nodes.iter().chain(&gateways).copied().collect();
         let (node, gateway, any) = (self.dice.pick(&nodes), self.dice.pick(&gateways), self.dice.pick(&all));
-        match (self.dice.range(0, 11), node, gateway, any) {
+        let kind = self.dice.pick(&self.kinds).unwrap_or_default();
+        match (kind, node, gateway, any) {
             (0 | 1, Some(node), _, _) => self.crash(node),
             (2, _, Some(gateway), _) => self.crash(gateway),
             (3 | 4, _, _, Some(any)) => {
@@ -76,6 +93,15 @@ impl World {
                 }
             }
             (9, Some(node), _, _) => self.crash_hub(node),
+            (14, Some(node), _, _) => self.carousel(node),
+            (12 | 13, Some(node), _, _) => {
+                // A drain that is taken back: slots go and come.
+                if let Some(row) = self.store.processes.get_mut(&node).filter(|_| !self.store.away) {
+                    row.draining = true;
+                    let at = self.dice.range(200, 4_000);
+                    self.after(at, Event::Fault(Fault::Undrain(node)));
+                }
+            }
             (10, Some(node), Some(gateway), _) => {
                 let until = self.now + Duration::from_millis(self.dice.range(100, 5_000));
                 self.note(|| format!("  nothing passes between {node:?} and {gateway:?} until {until:?}"));
@@ -92,6 +118,27 @@ impl World {
                 self.evidence(any, 0);
             }
             _ => {}
+        }
+    }
+
+    /// A new gateway hears a node and is not heard by it; meanwhile the node's slots go and come back, which the gateway
+    /// hears of from others only: what it said first arrives when it means something else.
+    fn carousel(&mut self, node: ProcessId) {
+        if self.store.away {
+            return;
+        }
+        self.start_gateway();
+        let newest =
+            self.gateways.keys().copied().find(|id| !self.blocked.keys().any(|(from, _)| from == id));
+        let Some(gateway) = newest else { return };
+        let until = self.now + Duration::from_millis(self.dice.range(2_000, 7_000));
+        self.blocked.insert((gateway, node), until);
+        let at = self.dice.range(500, 1_500);
+        self.after(at, Event::Fault(Fault::Deafen { gateway, node }));
+        if let Some(row) = self.store.processes.get_mut(&node) {
+            row.draining = true;
+            let at = self.dice.range(1_000, 2_500);
+            self.after(at, Event::Fault(Fault::Undrain(node)));
         }
     }
 

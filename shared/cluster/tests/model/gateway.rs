@@ -6,7 +6,7 @@ use std::sync::Arc;
 use streamz_cluster::Router;
 use streamz_cluster::coordinator::Kind;
 use streamz_cluster::router::{BySlot, Effect, Ignored, Input};
-use streamz_protocol::bus::{Attach, Caps, Replica, ToGateway, ToHub, Up};
+use streamz_protocol::bus::{Attach, Caps, Down, Replica, ToGateway, ToHub, Up};
 use streamz_protocol::cluster::{Epoch, Routed, Slot, Tenure};
 use streamz_protocol::objects::Device;
 use streamz_protocol::{ConnId, DeviceId, GatewayId, Millis, ProcessId, SessionId, UserId};
@@ -30,6 +30,8 @@ pub(crate) struct Gateway {
 pub(crate) struct Conn {
     pub(crate) user: UserId,
     pub(crate) attached: bool,
+    /// Its last request: an answer to an earlier one counts for nothing.
+    attempt: u32,
 }
 
 impl World {
@@ -56,6 +58,14 @@ impl World {
             poll_again: false,
         };
         self.gateways.insert(id.into(), gateway);
+        if !self.healed && self.dice.chance(30) {
+            // Its first words to one node take long.
+            let nodes: Vec<ProcessId> = self.nodes.keys().copied().collect();
+            if let Some(node) = self.dice.pick(&nodes) {
+                let until = self.now + std::time::Duration::from_millis(self.dice.range(500, 9_000));
+                self.blocked.insert((id.into(), node), until);
+            }
+        }
         self.after(1_000, Event::Renew(id.into()));
         self.after(0, Event::Poll(id.into()));
     }
@@ -118,11 +128,12 @@ impl World {
     fn deliver(&mut self, id: ProcessId, tenure: Tenure, frame: ToGateway) {
         let Some(gateway) = self.gateways.get_mut(&id) else { return };
         match frame {
-            ToGateway::Conn(conn, _) => {
+            ToGateway::Conn(conn, Down::Batch(items)) => {
                 if let Some(conn) = gateway.conns.get_mut(&conn.number) {
-                    conn.attached = true;
+                    conn.attached |= items.len() == conn.attempt as usize;
                 }
             }
+            ToGateway::Conn(..) => {}
             ToGateway::Online { request, .. } => {
                 if request >> streamz_cluster::keeper::HUB_EPOCH_BITS != tenure.epoch.0 {
                     self.breaks(format!("a hub of epoch {request:#x} speaks in {tenure:?}"));
@@ -147,19 +158,24 @@ impl World {
         let mut roster = Some(roster);
         for (at, (conn, attached)) in conns.into_iter().enumerate() {
             if at == first {
-                let _ = roster.take().map(|roster| self.to_hub(id, user, roster));
+                let _ = roster.take().map(|roster| self.say(id, user, roster));
             }
             if attached {
-                self.to_hub(id, user, Up::Announce { conn, epoch, replica: replica(user) });
+                self.say(id, user, Up::Announce { conn, epoch, replica: replica(user) });
             } else {
-                self.to_hub(id, user, Up::Gone(conn));
-                self.to_hub(id, user, attach(conn));
+                self.say(id, user, Up::Gone(conn));
+                let state =
+                    self.gateways.get_mut(&id).and_then(|gateway| gateway.conns.get_mut(&conn.number));
+                let Some(state) = state else { continue };
+                state.attempt += 1;
+                let attempt = state.attempt;
+                self.say(id, user, attach(conn, attempt));
             }
         }
-        let _ = roster.map(|roster| self.to_hub(id, user, roster));
+        let _ = roster.map(|roster| self.say(id, user, roster));
     }
 
-    fn to_hub(&mut self, id: ProcessId, user: UserId, up: Up) {
+    fn say(&mut self, id: ProcessId, user: UserId, up: Up) {
         let Some(gateway) = self.gateways.get(&id) else { return };
         match gateway.router.address(ToHub { user, up }) {
             Ok((node, frame)) => self.send(id, node.into(), frame),
@@ -190,11 +206,11 @@ impl World {
                 let Some(gateway) = self.gateways.get_mut(&id) else { return };
                 let conn = gateway.next;
                 gateway.next += 1;
-                gateway.conns.insert(conn, Conn { user, attached: false });
+                gateway.conns.insert(conn, Conn { user, attached: false, attempt: 0 });
                 gateway.directory.insert(user);
                 let name = ConnId { gateway: gateway.id, number: conn };
                 self.devices[number].conn = Some((id, conn));
-                self.to_hub(id, user, attach(name));
+                self.say(id, user, attach(name, 0));
                 self.after(10_000, Event::AttachTimeout { gateway: id, conn });
             }
         }
@@ -215,13 +231,13 @@ impl World {
             gateway.directory.remove(user);
         }
         let name = ConnId { gateway: gateway.id, number };
-        self.to_hub(id, user, Up::Gone(name));
+        self.say(id, user, Up::Gone(name));
     }
 }
 
-fn attach(conn: ConnId) -> Up {
+fn attach(conn: ConnId, attempt: u32) -> Up {
     let attach = Attach {
-        attempt: 0,
+        attempt,
         device: DeviceId::new("d").unwrap(),
         name: None,
         device_type: None,

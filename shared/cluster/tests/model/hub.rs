@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use streamz_protocol::bus::{Down, ToGateway, Up};
-use streamz_protocol::{ConnId, GatewayId, UserId};
+use streamz_protocol::bus::{Down, Item, Over, ToGateway, Up};
+use streamz_protocol::{ConnId, GatewayId, Mid, SessionId, StreamId, UserId};
 
 #[derive(Debug)]
 pub(crate) struct FakeHub {
@@ -20,7 +20,7 @@ pub(crate) struct Recovery {
     pub(crate) gateways: BTreeSet<GatewayId>,
     pub(crate) silent: BTreeSet<ConnId>,
     gone: BTreeSet<ConnId>,
-    waiting: Vec<ConnId>,
+    waiting: Vec<(ConnId, u32)>,
 }
 
 impl FakeHub {
@@ -39,7 +39,7 @@ impl FakeHub {
         let mut says = Vec::new();
         let Some(recovery) = &mut self.recovery else {
             match up {
-                Up::Attach(conn, _) => self.attach(conn, &mut says),
+                Up::Attach(conn, attach) => self.attach(conn, attach.attempt, &mut says),
                 Up::Gone(conn) => {
                     self.conns.remove(&conn);
                 }
@@ -48,14 +48,13 @@ impl FakeHub {
             return (says, false);
         };
         match up {
-            Up::Roster { gateway, epoch, conns } if epoch == self.epoch => {
-                if recovery.gateways.remove(&gateway) {
-                    let known = &self.conns;
-                    let silent = conns
-                        .into_iter()
-                        .filter(|conn| !known.contains(conn) && !recovery.gone.contains(conn));
-                    recovery.silent.extend(silent);
-                }
+            Up::Roster { gateway, epoch, conns }
+                if epoch == self.epoch && recovery.gateways.remove(&gateway) =>
+            {
+                let known = &self.conns;
+                let silent =
+                    conns.into_iter().filter(|conn| !known.contains(conn) && !recovery.gone.contains(conn));
+                recovery.silent.extend(silent);
             }
             Up::Announce { conn, epoch, .. } if epoch == self.epoch => {
                 recovery.silent.remove(&conn);
@@ -66,26 +65,33 @@ impl FakeHub {
                 if recovery.gateways.contains(&conn.gateway) {
                     recovery.gone.insert(conn);
                 }
-                recovery.waiting.retain(|other| *other != conn);
+                recovery.waiting.retain(|(other, _)| *other != conn);
                 self.conns.remove(&conn);
             }
-            Up::Attach(conn, _) => recovery.waiting.push(conn),
+            Up::Attach(conn, attach) => recovery.waiting.push((conn, attach.attempt)),
             _ => {}
         }
         if !recovery.gateways.is_empty() || !recovery.silent.is_empty() {
             return (says, false);
         }
         let waiting = self.recovery.take().map(|recovery| recovery.waiting).unwrap_or_default();
-        for conn in waiting {
-            self.attach(conn, &mut says);
+        for (conn, attempt) in waiting {
+            self.attach(conn, attempt, &mut says);
         }
         (says, true)
     }
 
-    fn attach(&mut self, conn: ConnId, says: &mut Vec<(GatewayId, ToGateway)>) {
+    fn attach(&mut self, conn: ConnId, attempt: u32, says: &mut Vec<(GatewayId, ToGateway)>) {
         self.conns.insert(conn);
-        says.push((conn.gateway, ToGateway::Conn(conn, Down::Batch(Vec::new()))));
+        says.push((conn.gateway, ToGateway::Conn(conn, answer(attempt))));
         // So that it can be seen who speaks.
         says.push((conn.gateway, ToGateway::Online { request: self.epoch, devices: Vec::new() }));
     }
+}
+
+/// The model's word for an attached session; the request that it answers is the number of items.
+fn answer(attempt: u32) -> Down {
+    let (nothing, session) = (StreamId(Default::default()), SessionId(Default::default()));
+    let over = Over { id: nothing, origin: Mid { session, number: 0 }, ended: false };
+    Down::Batch((0..attempt).map(|_| Item::StreamOver(over)).collect())
 }

@@ -167,6 +167,9 @@ pub(crate) struct World {
     pub(crate) confirmed: BTreeMap<Tenure, NodeId>,
     pub(crate) hint_loss: u64,
     pub(crate) delay: u64,
+    /// The kinds of fault of this run, and the longest time between two.
+    pub(crate) kinds: Vec<u64>,
+    pub(crate) pace: u64,
     trace: Option<String>,
 }
 
@@ -174,6 +177,10 @@ impl World {
     pub(crate) fn new(seed: u64, bug: Option<Bug>, traced: bool) -> Self {
         let mut dice = Dice::new(seed);
         let (hint_loss, delay) = (dice.pick(&[0, 10, 100]).unwrap(), dice.pick(&[0, 5, 60]).unwrap());
+        // A few kinds often, or all of them seldom: some troubles only show when others do not get in between.
+        let few = dice.chance(60);
+        let kinds: Vec<u64> = (0..=14).filter(|_| !few || dice.chance(35)).collect();
+        let pace = dice.pick(&[1_500, 4_000, 8_000]).unwrap();
         let mut world = Self {
             now: Millis(1_000_000),
             dice,
@@ -195,6 +202,8 @@ impl World {
             confirmed: BTreeMap::new(),
             hint_loss,
             delay,
+            kinds,
+            pace,
             trace: traced.then(String::new),
         };
         for _ in 0..world.dice.range(1, 4) {

@@ -93,17 +93,18 @@ impl ClusterStore {
     /// # Errors
     /// See [`StoreError`]; it may be the coordinator all the same, and learns of it by asking again.
     pub async fn try_take(&self, node: NodeId, lease: Duration) -> Result<TakeCoordinator, StoreError> {
-        let (taken, row) = on_pg!(self, |conn| {
+        let (taken, row) = in_pg_tx!(self, |tx| {
             let taken: Option<i64> = sqlx::query_scalar(TAKE)
                 .bind(big(node.0))
                 .bind(micros(lease))
-                .fetch_optional(&mut *conn)
+                .fetch_optional(&mut *tx)
                 .await?;
             if taken.is_some() {
                 return Ok((taken, None));
             }
             // Another statement sees what the one that was faster has written.
-            sqlx::query_as::<_, Row>(READ).bind(big(node.0)).fetch_optional(conn).await.map(|row| (None, row))
+            let row = sqlx::query_as::<_, Row>(READ).bind(big(node.0)).fetch_optional(&mut *tx).await?;
+            Ok((None, row))
         })?;
         if let Some(epoch) = taken {
             return Ok(TakeCoordinator::Taken(CoordinatorTerm { holder: node, epoch: natural(epoch) }));

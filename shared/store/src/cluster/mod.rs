@@ -11,6 +11,8 @@
 //!   other, and who reads the table's version in the same statement as the rows has all changes up to it and no other.
 //! - **A process that stops in the middle holds nobody up for long.** What happens once a second or once a write is one
 //!   statement, which needs no client to end; a transaction is given up after a second of silence.
+//! - **What was answered stays.** Epochs grow only as long as the server keeps what it committed: one that fails over to a
+//!   copy which may lag behind can undo a change of owner. Replicas that may take over must be synchronous.
 //! - **Everything may be repeated.** Changes of slots are compare-and-swap: repeated after a lost answer they change
 //!   nothing, and reading tells what came of the first.
 
@@ -74,9 +76,10 @@ use crate::db::Db;
 use crate::{Store, StoreError};
 
 /// A process that stops in the middle of a transaction is cut off after a second, for others wait for its locks. A
-/// statement that waits for longer than a lease is of no use any more.
-const BEGIN: &str =
-    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 1000; SET LOCAL statement_timeout = 3000";
+/// statement that waits for longer than a lease is of no use any more. And what was answered is on disk, even where the
+/// server is set to be quicker than that: an epoch that was told must not come back.
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 1000; \
+    SET LOCAL statement_timeout = 3000; SET LOCAL synchronous_commit = on";
 
 /// The cluster's part of a store on Postgres; clones share the store's pool.
 #[derive(Clone, Debug)]

@@ -1,4 +1,3 @@
-use std::pin::pin;
 use std::time::Duration;
 
 use streamz_protocol::{NodeId, ProcessId};
@@ -97,12 +96,13 @@ pub(crate) async fn is_not_deposed_while_it_writes(t: &Fixture) {
     let (one, two) = (t.node(1).await, t.node(2).await);
     let first = t.coordinates(one).await;
     let cluster = t.cluster();
-    let owners = [gives(0, 0, one)];
-    let mut assigning = pin!(cluster.assign(first, &owners));
-    t.run_until_used(assigning.as_mut(), "slot_table").await;
+    let holder = t.hold_slot(0).await;
+    let assigning = tokio::spawn(async move { cluster.assign(first, &[gives(0, 0, one)]).await.unwrap() });
+    t.waiting_for_locks(1).await;
     let rival = t.cluster();
     let taking = tokio::spawn(async move { rival.try_take(two, OVER).await.unwrap() });
-    t.waiting_for_locks(1).await;
+    t.waiting_for_locks(2).await;
+    holder.release().await;
     assert_eq!(assigning.await.unwrap().applied, [owned(0, 1, one)]);
     assert!(matches!(taking.await.unwrap(), TakeCoordinator::Taken(term) if term.epoch == 2));
     assert!(matches!(t.cluster().assign(first, &[]).await, Err(TermError::Deposed(_))));

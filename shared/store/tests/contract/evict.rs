@@ -81,13 +81,15 @@ pub(crate) async fn is_heard_by_a_renewal_that_comes_too_late(t: &Fixture) {
     let (one, two, term) = two_nodes(t).await;
     t.raw(SILENCE).await;
     let cluster = t.cluster();
-    let (dead, owners) = ([silent(one)], [gives(0, 1, two)]);
-    let mut evicting = pin!(cluster.evict(term, &dead, &owners));
-    // The row is deleted before slots are looked at; nothing is committed yet.
-    t.run_until_used(evicting.as_mut(), "slots").await;
+    // The row is deleted before the slot is locked; nothing is committed yet.
+    let holder = t.hold_slot(0).await;
+    let evicting =
+        tokio::spawn(async move { cluster.evict(term, &[silent(one)], &[gives(0, 1, two)]).await.unwrap() });
+    t.waiting_for_locks(1).await;
     let late = t.cluster();
     let renewing = tokio::spawn(async move { late.renew(one.into()).await.unwrap() });
-    t.waiting_for_locks(1).await;
+    t.waiting_for_locks(2).await;
+    holder.release().await;
     assert_eq!(evicting.await.unwrap().processes, [ProcessId(1)]);
     assert_eq!(renewing.await.unwrap(), Renewal::Evicted);
 }
@@ -120,7 +122,7 @@ pub(crate) async fn cuts_off_who_stops_in_the_middle(t: &Fixture) {
     let cluster = t.cluster();
     let (dead, owners) = ([silent(one)], [gives(0, 1, two)]);
     let mut stopped = pin!(cluster.evict(term, &dead, &owners));
-    t.run_until_used(stopped.as_mut(), "slots").await;
+    t.run_until_locked(stopped.as_mut(), 0).await;
     // It holds every lock there is to hold, and does nothing any more.
     let began = Instant::now();
     let TakeCoordinator::Taken(next) = t.cluster().try_take(three, OVER).await.unwrap() else {

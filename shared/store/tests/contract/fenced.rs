@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
-use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::Connection;
 use streamz_protocol::NodeId;
@@ -142,19 +143,22 @@ pub(crate) async fn waits_for_a_change_of_owner_and_is_refused(t: &Fixture) {
     let (one, two, term) = owners(t).await;
     let ada = t.user().await;
     let phone = t.device(&ada, "phone").await;
-    let moves = [Move { tenure: tenure(0, 1), owner: one, to: two }];
+    let given = [tenure(0, 1), tenure(1, 1)];
+    let moves = given.map(|tenure| Move { tenure, owner: one, to: two });
     t.cluster().plan_moves(term, &moves).await.unwrap();
     let cluster = t.cluster();
-    let given = [tenure(0, 1)];
-    let mut moving = pin!(cluster.hand_over(one, &given));
-    t.run_until_used(moving.as_mut(), "slots").await;
+    // Locked in order: it has the first, and waits for the second.
+    let holder = t.hold_slot(1).await;
+    let moving = tokio::spawn(async move { cluster.hand_over(one, &given).await.unwrap() });
+    t.waiting_for_locks(1).await;
     let (late, late_record) = (t.cluster(), ringing(ada.id, at(0)));
     let update = online(tenure(0, 1), &phone, 1);
     let presence = tokio::spawn(async move { late.set_presence(&[update]).await.unwrap() });
     let late = t.cluster();
     let stream = tokio::spawn(async move { late.upsert_stream(tenure(0, 1), &late_record).await.unwrap() });
-    t.waiting_for_locks(2).await;
-    assert_eq!(moving.await.unwrap().applied, [owned(0, 2, two)]);
+    t.waiting_for_locks(3).await;
+    holder.release().await;
+    assert_eq!(moving.await.unwrap().applied, [owned(0, 2, two), owned(1, 2, two)]);
     assert_eq!(presence.await.unwrap(), wrote(0, &[tenure(0, 1)]));
     assert_eq!(stream.await.unwrap(), StreamWrite::Refused);
     assert_eq!(seen(t, &ada, &phone).await, (false, None));
@@ -201,37 +205,45 @@ pub(crate) async fn never_writes_after_the_next_owner(t: &Fixture) {
 }
 
 pub(crate) async fn does_not_deadlock_with_changes_of_owners(t: &Fixture) {
+    const EPOCHS: u64 = 60;
     let (one, two, term) = owners(t).await;
     let ada = t.user().await;
     let mut devices = Vec::new();
     for n in 0..8_u16 {
         devices.push(t.device(&ada, &n.to_string()).await);
     }
+    let epoch = Arc::new(AtomicU64::new(1));
     let writers: Vec<_> = (0..6)
         .map(|turn| {
-            let (cluster, devices) = (t.cluster(), devices.clone());
+            let (cluster, devices, epoch) = (t.cluster(), devices.clone(), epoch.clone());
             tokio::spawn(async move {
                 let mut refused = BTreeSet::new();
-                for round in 0..40_u64 {
+                loop {
+                    let now = epoch.load(Ordering::Relaxed);
+                    if now == EPOCHS {
+                        return refused.len();
+                    }
                     // Each begins with another slot.
                     let updates: Vec<FencedPresence> = (0..8_u16)
                         .map(|n| (n + turn) % 8)
-                        .map(|n| online(tenure(n, 1 + round / 4), &devices[usize::from(n)], 1))
+                        .map(|n| online(tenure(n, now), &devices[usize::from(n)], 1))
                         .collect();
                     refused.extend(cluster.set_presence(&updates).await.unwrap().refused);
                 }
-                refused.len()
             })
         })
         .collect();
-    for epoch in 1..10 {
-        let (from, to) = if epoch % 2 == 1 { (one, two) } else { (two, one) };
-        let slots: Vec<Tenure> = (0..8).rev().map(|number| tenure(number, epoch)).collect();
+    for at in 1..EPOCHS {
+        let (from, to) = if at % 2 == 1 { (one, two) } else { (two, one) };
+        let slots: Vec<Tenure> = (0..8).rev().map(|number| tenure(number, at)).collect();
         move_to(&t.cluster(), term, from, to, &slots).await;
+        epoch.store(at + 1, Ordering::Relaxed);
     }
+    let mut refused = 0;
     for writer in writers {
-        assert!(writer.await.unwrap() > 0);
+        refused += writer.await.unwrap();
     }
+    assert!(refused > 0, "they never met");
 }
 
 pub(crate) async fn is_written_with_the_slot(t: &Fixture) {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -175,28 +175,51 @@ impl Fixture {
 
     /// Waits until so many of this database's operations wait for a row's lock.
     pub(crate) async fn waiting_for_locks(&self, count: i64) {
+        let mut beside = self.beside().await;
         let sql = "SELECT count(*) FROM pg_stat_activity \
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while self.count(sql).await != count {}
+        let began = Instant::now();
+        while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut beside).await.unwrap() != count {
+            assert!(began.elapsed() < Duration::from_secs(20), "not as many as {count} wait for a lock");
+        }
     }
 
-    /// Lets an operation go on, step by step, until it sits in its transaction having used this table.
-    pub(crate) async fn run_until_used<F: Future>(&self, mut operation: Pin<&mut F>, table: &str) {
+    /// Lets an operation go on, step by step, until it has a lock on this slot, and not a step further.
+    pub(crate) async fn run_until_locked<F: Future>(&self, mut operation: Pin<&mut F>, slot: u16) {
         let mut beside = self.beside().await;
         loop {
-            assert!(poll(operation.as_mut()).await.is_pending(), "it ended without using {table}");
-            let used: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) \
-                 WHERE datname = current_database() AND state = 'idle in transaction' AND relation = $1::regclass",
-            )
-            .bind(table)
-            .fetch_one(&mut beside)
-            .await
-            .unwrap();
-            if used > 0 {
+            assert!(poll(operation.as_mut()).await.is_pending(), "it ended without a lock on {slot}");
+            let free = sqlx::query("SELECT slot FROM slots WHERE slot = $1 FOR UPDATE SKIP LOCKED")
+                .bind(i32::from(slot))
+                .fetch_optional(&mut beside)
+                .await
+                .unwrap();
+            if free.is_none() {
                 return;
             }
         }
+    }
+}
+
+/// Somebody who locks a slot until they are told to stop.
+pub(crate) struct Holder(PgConnection);
+
+impl Fixture {
+    pub(crate) async fn hold_slot(&self, slot: u16) -> Holder {
+        let mut beside = self.beside().await;
+        sqlx::query("BEGIN").execute(&mut beside).await.unwrap();
+        sqlx::query("SELECT slot FROM slots WHERE slot = $1 FOR SHARE")
+            .bind(i32::from(slot))
+            .execute(&mut beside)
+            .await
+            .unwrap();
+        Holder(beside)
+    }
+}
+
+impl Holder {
+    pub(crate) async fn release(mut self) {
+        sqlx::query("ROLLBACK").execute(&mut self.0).await.unwrap();
     }
 }
 

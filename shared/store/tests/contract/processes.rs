@@ -73,6 +73,8 @@ pub(crate) async fn of_one_name_hear_of_each_other_also_at_once(t: &Fixture) {
     }
     heard.sort_unstable();
     assert_eq!(heard, (0..16).collect::<Vec<_>>());
+    // Each is one version of the list.
+    assert_eq!(t.cluster().live_processes(ProcessKind::Node).await.unwrap().version, 16);
 }
 
 pub(crate) async fn renew_and_learn_what_is_new(t: &Fixture) {

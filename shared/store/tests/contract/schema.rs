@@ -39,6 +39,7 @@ pub(crate) async fn answers_until_closed(t: &Fixture) {
 /// The database of a program that knew the first migration only, with what was in it.
 pub(crate) async fn of_an_older_program_is_brought_up_to_date(t: &Fixture) {
     for sql in [
+        "CREATE INDEX devices_online ON devices (id) WHERE is_online",
         "DROP INDEX devices_online_slot",
         "DROP INDEX streams_open_slot",
         "ALTER TABLE devices DROP COLUMN slot",
