@@ -3,8 +3,10 @@
 
 pub mod authenticate;
 mod connections;
+pub mod fleet;
 pub mod http;
 pub mod hubs;
+mod identity;
 mod inbox;
 pub mod problem;
 pub mod readiness;
@@ -17,4 +19,5 @@ mod wire;
 pub mod ws;
 
 pub use connections::Connections;
+pub use identity::Identity;
 pub use socket::{Authority, Sockets};

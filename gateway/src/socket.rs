@@ -196,6 +196,11 @@ impl Connection {
                         ToSession::Roll { epoch } => self.feed(Input::Roll { epoch }),
                         ToSession::Drain { after_ms } => self.feed(Input::Drain { after_ms }),
                         ToSession::Close(code) => self.feed(Input::Close(code)),
+                        ToSession::Revoked(families) => {
+                            if families.contains(&self.session.family()) {
+                                self.feed(Input::Down(Down::Close(CloseCode::Revoked)));
+                            }
+                        }
                     }
                 }
             }

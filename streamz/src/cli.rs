@@ -18,6 +18,8 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Serve devices as a gateway of a fleet, over Postgres and Redis
+    Gateway,
     /// Serve as a signaling node of a fleet, over Postgres and Redis
     Node,
     /// Bring the database's schema up to date (SQLite does so at every start)

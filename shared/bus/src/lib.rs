@@ -19,6 +19,7 @@ use parking_lot::RwLock;
 
 use streamz_protocol::bus::{ToGateway, ToHub};
 use streamz_protocol::{GatewayId, UserId};
+use uuid::Uuid;
 
 /// Why a frame was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +58,9 @@ pub trait Bus: Send + Sync + 'static {
 
     /// A user has no connection on this gateway any more.
     fn disconnected(&self, _user: UserId) {}
+
+    /// A sign-in was revoked here: the user's connections on other gateways are to close as well.
+    fn revoked(&self, _user: UserId, _family: Uuid) {}
 }
 
 /// Takes the frames for hubs. It must not block.
