@@ -66,25 +66,23 @@ TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))
 SIMULATION = cargo test -p streamz-simulation --profile sim
 
 .PHONY: test
-test: servers ## everything: units, contracts, end to end, clients, simulation (installs what is missing)
+test: servers node ## everything: units, contracts, end to end, clients, simulation (installs what is missing)
 	cargo build --workspace --exclude streamz-simulation --all-targets
 	STREAMZ_BIN=$(TARGET)/debug/streamz cargo test --workspace --exclude streamz-simulation --no-fail-fast $(ARGS)
-	cd clients/js && npm ci --no-audit --no-fund && STREAMZ_BIN=$(TARGET)/debug/streamz npm test
+	cd clients/js && npm ci --no-audit --no-fund && npm run check && npm run test:unit
 	$(SIMULATION) --features planted-bugs --test planted_bugs
 	$(SIMULATION)
 
 .PHONY: test-browser
-test-browser: servers ## the JavaScript client in Chromium: real calls between pages (installs Chromium)
+test-browser: servers node ## the JavaScript client at a server, and calls between pages in Chromium (installs it)
 	@missing=""; command -v chromium >/dev/null || missing=" chromium"; $(install_missing)
 	cargo build
-	cd clients/js && npm ci --no-audit --no-fund && STREAMZ_BIN=$(TARGET)/debug/streamz npm run test:browser
+	cd clients/js && npm ci --no-audit --no-fund && export STREAMZ_BIN=$(TARGET)/debug/streamz && npm run test:integration && npm run test:browser
 
 .PHONY: servers
 servers:
 	@missing=""; \
 	command -v cargo >/dev/null || { echo "Rust is not installed: see https://rustup.rs" >&2; exit 1; }; \
-	node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null \
-		|| { echo "Node.js 20 or newer is not installed: see https://nodejs.org" >&2; exit 1; }; \
 	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
 	command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null \
 		|| missing="$$missing postgresql"; \
@@ -92,6 +90,12 @@ servers:
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v jq >/dev/null || missing="$$missing jq"; \
 	$(install_missing)
+
+# Debian's own is too old.
+.PHONY: node
+node:
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null \
+		|| { echo "Node.js 20 or newer is not installed: see https://nodejs.org" >&2; exit 1; }
 
 # Nothing is linked here, so libFuzzer itself (C++) need not be built: any file stands for it.
 FUZZ_LINT = CUSTOM_LIBFUZZER_PATH=$(CURDIR)/fuzz/Cargo.toml

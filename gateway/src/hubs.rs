@@ -56,6 +56,11 @@ impl Hubs {
         self.inner.bus.revoked(user, family);
     }
 
+    /// The account is gone: its sockets close.
+    pub fn user_gone(&self, user: UserId) {
+        self.tell(user, Up::Recheck);
+    }
+
     fn tell(&self, user: UserId, up: Up) {
         match self.inner.bus.to_hub(ToHub { user, up }) {
             // Later: the next hub reads it from the store.

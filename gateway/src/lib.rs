@@ -4,6 +4,7 @@
 pub mod authenticate;
 mod connections;
 pub mod fleet;
+mod frames;
 pub mod http;
 pub mod hubs;
 mod identity;

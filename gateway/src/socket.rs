@@ -179,6 +179,7 @@ impl Connection {
             Event::Text(text) => self.feed(Input::Text(text.as_str())),
             Event::Written { bytes, seq } => self.feed(Input::Written { bytes, seq }),
             Event::Alive => self.feed(Input::Alive),
+            Event::Idle => self.feed(Input::Idle),
             Event::Violation(what) => self.feed(Input::Violation(what)),
             Event::Gone { clean } => {
                 self.wire = None;

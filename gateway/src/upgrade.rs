@@ -22,11 +22,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use crate::frames::Counted;
+
 /// The version of the protocol that RFC 6455 describes.
 pub(crate) const VERSION: &str = "13";
 
 /// A WebSocket of the server's side.
-pub(crate) type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
+pub(crate) type WebSocket = WebSocketStream<Counted<TokioIo<Upgraded>>>;
 
 /// A request that asks for a WebSocket in the right form.
 pub(crate) struct Upgrade {
@@ -38,7 +40,7 @@ pub(crate) struct Upgrade {
 pub(crate) struct Upgrading(OnUpgrade);
 
 /// A stream that speaks WebSocket from now on.
-pub(crate) struct RawSocket(TokioIo<Upgraded>);
+pub(crate) struct RawSocket(Counted<TokioIo<Upgraded>>);
 
 impl Upgrade {
     /// Takes the upgrade out of a request, if it asks for this one.
@@ -73,7 +75,7 @@ impl Upgrading {
     /// The stream, once the answer is sent. `None` if the client is gone.
     pub(crate) async fn finish(self) -> Option<RawSocket> {
         match self.0.await {
-            Ok(stream) => Some(RawSocket(TokioIo::new(stream))),
+            Ok(stream) => Some(RawSocket(Counted::new(TokioIo::new(stream)))),
             Err(error) => {
                 tracing::debug!(%error, "a client went away before its WebSocket began");
                 None
@@ -93,8 +95,8 @@ impl RawSocket {
             let frame = Frame::message(text, OpCode::Data(Data::Text), true);
             frame.format(&mut bytes).map_err(io::Error::other)?;
         }
-        self.0.write_all(&bytes).await?;
-        self.0.flush().await
+        self.0.inner().write_all(&bytes).await?;
+        self.0.inner().flush().await
     }
 
     /// Frames from here on.

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, Stream};
 use streamz_protocol::CloseCode;
-use streamz_session::Outgoing;
+use streamz_session::{Outgoing, Violation};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
@@ -14,6 +15,11 @@ use crate::upgrade::WebSocket;
 
 /// Bytes that are handed to the socket before it is asked to take them.
 const BURST: usize = 32 * 1024;
+
+/// Said of a frame that is no text.
+const BINARY: &str = "Frames are JSON text in UTF-8; binary frames are not taken.";
+/// Said of a text frame that is no text either.
+const NOT_UTF8: &str = "A text frame must be valid UTF-8.";
 
 /// Something for the socket.
 #[derive(Debug)]
@@ -32,8 +38,10 @@ pub(crate) enum Event {
     Text(Utf8Bytes),
     /// Any other sign of life.
     Alive,
+    /// As many frames without a message as weigh one.
+    Idle,
     /// A frame that no client of this protocol sends.
-    Violation(&'static str),
+    Violation(Violation),
     /// The socket is gone; `clean` if the device closed it.
     Gone { clean: bool },
 }
@@ -47,11 +55,13 @@ pub(crate) struct Wire {
     seq: Option<u64>,
     dirty: bool,
     broken: bool,
+    /// Pings that the device has not answered.
+    pings: u32,
 }
 
 impl Wire {
     pub(crate) fn new(socket: WebSocket, waiting: VecDeque<Out>) -> Self {
-        Self { socket, waiting, bytes: 0, seq: None, dirty: false, broken: false }
+        Self { socket, waiting, bytes: 0, seq: None, dirty: false, broken: false, pings: 0 }
     }
 
     pub(crate) fn push(&mut self, out: Out) {
@@ -106,7 +116,10 @@ impl Wire {
                 self.seq = outgoing.seq.or(self.seq);
                 Message::Text(outgoing.render().into())
             }
-            Out::Ping => Message::Ping(Default::default()),
+            Out::Ping => {
+                self.pings += 1;
+                Message::Ping(Default::default())
+            }
             Out::Close(code) => Message::Close(Some(CloseFrame {
                 code: code.code().into(),
                 reason: Utf8Bytes::from_static(code.as_str()),
@@ -118,15 +131,28 @@ impl Wire {
         if self.broken {
             return Poll::Pending;
         }
-        let event = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+        if self.socket.get_mut().weigh() {
+            return Poll::Ready(Event::Idle);
+        }
+        let Poll::Ready(next) = Pin::new(&mut self.socket).poll_next(cx) else {
+            // Many of them, and the socket waits until they are weighed.
+            return if self.socket.get_mut().weigh() { Poll::Ready(Event::Idle) } else { Poll::Pending };
+        };
+        let event = match next {
             Some(Ok(Message::Text(text))) => Event::Text(text),
             Some(Ok(Message::Ping(_))) => {
                 // The answer waits in the socket for the next flush.
                 self.dirty = true;
                 Event::Alive
             }
-            Some(Ok(Message::Pong(_))) => Event::Alive,
-            Some(Ok(Message::Binary(_))) => Event::Violation("binary"),
+            Some(Ok(Message::Pong(_))) => {
+                if let Some(left) = self.pings.checked_sub(1) {
+                    self.pings = left;
+                    self.socket.get_mut().forgive();
+                }
+                Event::Alive
+            }
+            Some(Ok(Message::Binary(_))) => Event::Violation(Violation::Broken(BINARY)),
             Some(Ok(Message::Close(_))) => Event::Gone { clean: true },
             // Only handed out to those who read frame by frame.
             Some(Ok(Message::Frame(_))) => Event::Alive,
@@ -139,12 +165,12 @@ impl Wire {
     /// After a broken frame nothing can be read any more, but the device can still be told.
     fn read_error(&mut self, error: &tungstenite::Error) -> Event {
         let what = match error {
-            tungstenite::Error::Capacity(_) => "frame_too_large",
-            tungstenite::Error::Utf8(_) => "not_utf8",
-            tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
+            tungstenite::Error::Capacity(_) => Violation::TooLarge,
+            tungstenite::Error::Utf8(_) => Violation::Broken(NOT_UTF8),
+            tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
                 return Event::Gone { clean: false };
             }
-            tungstenite::Error::Protocol(_) => "protocol",
+            tungstenite::Error::Protocol(error) => Violation::Broken(complaint(error)),
             _ => return Event::Gone { clean: false },
         };
         self.broken = true;
@@ -154,5 +180,24 @@ impl Wire {
     /// Whether everything was said and nothing can be heard any more.
     pub(crate) fn is_mute(&self) -> bool {
         self.broken && self.waiting.is_empty() && !self.dirty
+    }
+}
+
+/// What is wrong with a frame that is none (RFC 6455 section 5).
+fn complaint(error: &ProtocolError) -> &'static str {
+    match error {
+        ProtocolError::NonZeroReservedBits => {
+            "The reserved bits of a frame must be zero: no extension was agreed on."
+        }
+        ProtocolError::UnmaskedFrameFromClient => "A client must mask its frames (RFC 6455 section 5.3).",
+        ProtocolError::UnknownControlFrameType(_)
+        | ProtocolError::UnknownDataFrameType(_)
+        | ProtocolError::InvalidOpcode(_) => "The frame has an opcode that RFC 6455 does not define.",
+        ProtocolError::ControlFrameTooBig => "A control frame has at most 125 bytes.",
+        ProtocolError::FragmentedControlFrame => "A control frame must not be fragmented.",
+        ProtocolError::UnexpectedContinueFrame => "A continuation came without a message that it continues.",
+        ProtocolError::ExpectedFragment(_) => "A message began before the last one had ended.",
+        ProtocolError::InvalidCloseSequence => "The close frame is malformed.",
+        _ => "This is not a WebSocket frame as RFC 6455 describes it.",
     }
 }

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::actors::hub::HubMsg;
+use crate::actors::shard::ShardMsg;
 
 /// Rows that one write takes.
 const BATCH: usize = 200;
@@ -204,6 +205,24 @@ impl Desk {
             };
             // A hub that is gone does not need it.
             let _ = hub.cast(HubMsg::Answer(Input::Loaded(answer)));
+        });
+    }
+
+    /// Tells a shard which of its users are in the store no more.
+    pub(crate) fn find_missing(&self, users: Vec<UserId>, shard: ActorRef<ShardMsg>) {
+        let desk = self.clone();
+        self.inner.tasks.spawn("deleted users", async move {
+            let ids: Vec<Uuid> = users.iter().map(|user| user.0).collect();
+            let missing = {
+                let _turn = desk.inner.reads.acquire().await;
+                desk.inner.store.missing_users(&ids).await
+            };
+            match missing {
+                Ok(missing) if missing.is_empty() => {}
+                Ok(missing) => drop(shard.cast(ShardMsg::Missing(missing.into_iter().map(UserId).collect()))),
+                // The next look will tell.
+                Err(error) => tracing::warn!(%error, "whose accounts are gone could not be found out"),
+            }
         });
     }
 

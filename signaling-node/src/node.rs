@@ -28,6 +28,8 @@ pub struct NodeConfig {
     pub limits: Arc<Limits>,
     /// How long a hub is quiet before it is put to sleep.
     pub hub_idle: Duration,
+    /// How often it is checked that the accounts of the users that are there still exist.
+    pub check_users: Duration,
     /// Actors that share the users among them.
     pub shards: usize,
     /// Inputs that may be on their way through one shard.
@@ -43,6 +45,7 @@ impl Default for NodeConfig {
         Self {
             limits: Arc::default(),
             hub_idle: Duration::from_secs(5),
+            check_users: Duration::from_secs(300),
             shards: 16,
             backlog: 16 * 1024,
             desk: DeskLimits { reads: 16, records: 10_000, presences: 100_000, devices: 128 },
@@ -139,15 +142,22 @@ impl Node {
         tasks: &Tasks,
     ) -> Result<Arc<Self>, StartError> {
         let cluster = store.cluster().filter(|_| config.cluster);
-        let desk = Desk::open(store, cluster, clock, config.desk, tasks);
-        let steward = OnceLock::new();
-        let surroundings = Arc::new(Surroundings { bus, desk, clock, idle: config.hub_idle, steward });
+        let surroundings = Arc::new(Surroundings {
+            bus,
+            desk: Desk::open(store, cluster, clock, config.desk, tasks),
+            clock,
+            idle: config.hub_idle,
+            check_users: config.check_users,
+            steward: OnceLock::new(),
+        });
         let gauges = Arc::new(Gauges::default());
         let mut shards = Vec::new();
         let mut handles = Vec::new();
-        for _ in 0..config.shards.max(1) {
+        let count = u32::try_from(config.shards.max(1)).unwrap_or(u32::MAX);
+        for turn in 1..=count {
             let express = Arc::new(Express::default());
             let start = ShardStart {
+                first_check: config.check_users * turn / count,
                 surroundings: surroundings.clone(),
                 limits: config.limits.clone(),
                 gauges: gauges.clone(),

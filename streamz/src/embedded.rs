@@ -89,6 +89,7 @@ pub(crate) fn node_config(config: &Config) -> NodeConfig {
     NodeConfig {
         limits: Arc::new(config.limits.clone()),
         hub_idle: config.hub_idle,
+        check_users: config.user_check_interval,
         desk: DeskLimits {
             devices: u32::try_from(config.limits.devices_registered).unwrap_or(u32::MAX),
             ..defaults.desk

@@ -239,6 +239,11 @@ impl Raw {
         soon(self.socket.get_mut().write_all(bytes)).await.unwrap();
     }
 
+    /// The same, as far as the other side takes them.
+    pub async fn try_write_bytes(&mut self, bytes: &[u8]) {
+        let _ = soon(self.socket.get_mut().write_all(bytes)).await;
+    }
+
     /// The next thing but pings and pongs.
     pub async fn hear(&mut self) -> Heard {
         loop {

@@ -6,7 +6,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use serde_json::Value;
-use streamz_tests::{Http, Server, Topology, User, binary, run, soon};
+use streamz_tests::{Http, Server, Topology, User, binary, eventually, run, soon};
 use tokio::process::Command;
 
 const SECRET: &str = "pUoDkU5Lk0T4mK1o9yZ4b0d3Q1jYw6Xn8vR2sT7uVwE=";
@@ -142,34 +142,41 @@ fn the_bench_reports_its_rows_as_text_and_as_json() {
     });
 }
 
-/// What stands behind this word in the text of the start.
-fn greeting(server: &Server, word: &str) -> Option<String> {
+/// The lines of the start, once all are there.
+async fn greeting(server: &Server) -> Vec<String> {
+    eventually(|| async {
+        let lines: Vec<String> = server.log().lines().map(str::to_owned).collect();
+        lines.iter().any(|line| line.starts_with("  stop ")).then_some(lines)
+    })
+    .await
+}
+
+/// What stands behind this word.
+fn behind<'a>(greeting: &'a [String], word: &str) -> Option<&'a str> {
     let start = format!("  {word:<10}");
-    server.log().lines().find_map(|line| line.strip_prefix(&*start).map(str::to_owned))
+    greeting.iter().find_map(|line| line.strip_prefix(&*start))
 }
 
 #[test]
 fn the_text_of_the_start_is_true() {
     run(Topology::EmbeddedSqlite, async |topology| {
         let server = Server::start(topology, &[]).await;
-        assert_eq!(
-            greeting(&server, "data"),
-            Some(server.data_dir().join("streamz.db").display().to_string())
-        );
+        let said = greeting(&server).await;
+        assert_eq!(behind(&said, "data"), server.data_dir().join("streamz.db").to_str());
         let key = server.data_dir().join("key");
-        assert_eq!(greeting(&server, "key"), Some(key.display().to_string()));
+        assert_eq!(behind(&said, "key"), key.to_str());
         assert!(key.exists());
-        assert_eq!(greeting(&server, "admin"), None);
+        assert_eq!(behind(&said, "admin"), None);
 
         let server = Server::start(topology, &[("JWT_SECRET", SECRET), ("ADMIN_PORT", "0")]).await;
-        assert_eq!(greeting(&server, "key").as_deref(), Some("JWT_SECRET"));
+        let said = greeting(&server).await;
+        assert_eq!(behind(&said, "key"), Some("JWT_SECRET"));
         assert!(!server.data_dir().join("key").exists());
-        let admin = greeting(&server, "admin").unwrap();
+        let admin = behind(&said, "admin").unwrap();
         let address = admin.split("/metrics").next().unwrap();
-        let admin = Http::new(address);
         for path in ["/metrics", "/health", "/ready"] {
-            assert!(greeting(&server, "admin").unwrap().contains(path));
-            assert_eq!(soon(admin.get(path)).await.status, 200, "{address}{path}");
+            assert!(admin.contains(path), "{admin}");
+            assert_eq!(soon(Http::new(address).get(path)).await.status, 200, "{address}{path}");
             assert_eq!(server.http().get(path).await.status, 404, "not beside the API: {path}");
         }
     });

@@ -40,10 +40,12 @@ pub struct Context<'a> {
 pub enum Input<'a> {
     /// A text frame from the device.
     Text(&'a str),
-    /// A frame that no client of this protocol sends: binary, too large, not UTF-8.
-    Violation(&'static str),
+    /// A frame that no client of this protocol sends.
+    Violation(Violation),
     /// Any other sign of life: a ping or a pong.
     Alive,
+    /// So many pings, pongs and pieces of messages that they weigh as much as one message.
+    Idle,
     /// The hub says something.
     Down(Down),
     /// A new hub asks for this session.
@@ -88,6 +90,15 @@ pub enum Input<'a> {
     Overflowed,
     /// Time has passed; due when [`crate::Session::next_deadline`] says so.
     Tick,
+}
+
+/// What is wrong with a frame that no client of this protocol sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// It is larger than the limit.
+    TooLarge,
+    /// It is something else than text in a WebSocket frame; the sentence says what.
+    Broken(&'static str),
 }
 
 /// What a valid token says.

@@ -6,7 +6,7 @@ use streamz_protocol::server::{Body, ServerMessage};
 use streamz_protocol::{CloseCode, DeviceId, ErrorCode, MessageId, Mid, Millis, Reason};
 
 use crate::copy::OpenEntry;
-use crate::effect::{Context, Effect, Outgoing, TokenFacts};
+use crate::effect::{Context, Effect, Outgoing, TokenFacts, Violation};
 use crate::planted::planted;
 use crate::session::{Own, Phase, Session};
 
@@ -18,7 +18,8 @@ impl Session {
             Err(rejected) => (rejected.id, rejected.digest, Err((rejected.code, rejected.message))),
         };
         if !self.is_exempt(id.as_ref(), &message) && !(cx.permit)() {
-            return self.over_rate(id.as_ref(), cx.now, out);
+            let text = "This device sends faster than the rate allows; the message was not taken. Slow down.";
+            return self.over_rate(id.as_ref(), text, cx.now, out);
         }
         self.strikes = 0;
         if self.is_refused(id.as_ref(), digest, &message, out) {
@@ -103,29 +104,41 @@ impl Session {
         })
     }
 
-    fn over_rate(&mut self, id: Option<&MessageId>, now: Millis, out: &mut Vec<Effect>) {
+    /// Frames that bring nothing cost something too.
+    pub(crate) fn idle(&mut self, cx: &mut Context<'_>, out: &mut Vec<Effect>) {
+        if self.phase() != Phase::Live {
+            return;
+        }
+        if (cx.permit)() {
+            self.strikes = 0;
+        } else {
+            let text = "This device sends more pings, pongs and fragments than the rate allows. Slow down.";
+            self.over_rate(None, text, cx.now, out);
+        }
+    }
+
+    fn over_rate(&mut self, id: Option<&MessageId>, text: &'static str, now: Millis, out: &mut Vec<Effect>) {
         self.strikes += 1;
         if self.strikes > self.limits.rate_strikes {
             return self.close(CloseCode::RateLimited, Detach::Lost, now, out);
         }
-        let text = "This device sends faster than the rate allows; the message was not taken. Slow down.";
         // The error is no outcome of a message that was taken before. Nor is the `id` of one that was not taken used.
         let id = id.filter(|id| self.digest_of(id).is_none());
         self.plain(Body::error(ErrorCode::RateLimited, text, id), out);
     }
 
     /// A frame that no client of this protocol sends.
-    pub(crate) fn violation(&mut self, what: &'static str, now: Millis, out: &mut Vec<Effect>) {
+    pub(crate) fn violation(&mut self, what: Violation, now: Millis, out: &mut Vec<Effect>) {
         if self.phase() == Phase::Live {
-            let code =
-                if what == "frame_too_large" { ErrorCode::FrameTooLarge } else { ErrorCode::MalformedFrame };
-            let text = match code {
-                ErrorCode::FrameTooLarge => {
-                    format!("A frame has at most {} bytes; send less at a time.", self.limits.frame_bytes)
+            let error = match what {
+                Violation::TooLarge => {
+                    let most = self.limits.frame_bytes;
+                    let text = format!("A frame has at most {most} bytes; send less at a time.");
+                    Body::error(ErrorCode::FrameTooLarge, text, None)
                 }
-                _ => "Frames are JSON text in UTF-8; binary frames are not taken.".to_owned(),
+                Violation::Broken(text) => Body::error(ErrorCode::MalformedFrame, text, None),
             };
-            self.plain(Body::error(code, text, None), out);
+            self.plain(error, out);
             self.close(CloseCode::ProtocolViolation, Detach::Lost, now, out);
         }
     }

@@ -27,7 +27,7 @@ mod planted;
 mod session;
 mod timers;
 
-pub use effect::{Context, Effect, Facts, Input, Outgoing, TokenFacts};
+pub use effect::{Context, Effect, Facts, Input, Outgoing, TokenFacts, Violation};
 pub use inspect::Load;
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;

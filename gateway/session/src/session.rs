@@ -144,6 +144,7 @@ impl Session {
             Input::Text(_) => {}
             Input::Violation(what) => self.violation(what, cx.now, &mut out),
             Input::Alive => self.missed_pings = 0,
+            Input::Idle => self.idle(cx, &mut out),
             Input::Down(down) => self.down(down, cx.now, &mut out),
             Input::Roll { epoch } => self.roll(epoch, cx.now, &mut out),
             Input::HubFull { number } => self.hub_full(number, &mut out),

@@ -301,7 +301,7 @@ fn origin(up: &Up) -> Option<GatewayId> {
         | Up::Gone(conn)
         | Up::Announce { conn, .. } => Some(conn.gateway),
         Up::Roster { gateway, .. } | Up::WhoIsOnline { gateway, .. } => Some(*gateway),
-        Up::Devices(_) | Up::Revoke { .. } => None,
+        Up::Devices(_) | Up::Revoke { .. } | Up::Recheck => None,
     }
 }
 

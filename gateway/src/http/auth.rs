@@ -204,11 +204,12 @@ fn end_family(state: &AppState, user: UserId, family: Uuid) {
 async fn logout(State(state): State<AppState>, identity: Identity) -> Result<StatusCode, Problem> {
     let Identity { user, family, .. } = identity;
     let was_live = state.store().revoke_family(family, "logout", state.now()).await?;
-    // Also if it was not live: its end may have been noted by a process that died before it told anybody.
-    end_family(&state, user, family);
     if !was_live {
+        // A deleted account's tokens are not revoked but void: whoever shows one is told so, here and at every door.
         must_exist(&state, user).await?;
     }
+    // Also if it was not live: its end may have been noted by a process that died before it told anybody.
+    end_family(&state, user, family);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -223,5 +224,11 @@ async fn me(State(state): State<AppState>, identity: Identity) -> Result<Json<Us
 
 /// The user of a valid token, who may have been deleted since it was issued.
 pub(super) async fn must_exist(state: &AppState, user: UserId) -> Result<User, Problem> {
-    state.store().user(user.0).await?.ok_or_else(Problem::user_gone)
+    state.store().user(user.0).await?.ok_or_else(|| gone(state, user))
+}
+
+/// The answer to a token whose user the store does not have, and the end of that user's sockets.
+pub(super) fn gone(state: &AppState, user: UserId) -> Problem {
+    state.hubs().user_gone(user);
+    Problem::user_gone()
 }

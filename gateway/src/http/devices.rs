@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::must_exist;
+use super::auth::{gone, must_exist};
 use super::body::JsonBody;
 use super::fields::{Fields, device_name, device_type};
 use super::responses::{Any, NamesDevice, NeedsStore, NeedsToken, TakesBody};
@@ -61,7 +61,7 @@ async fn list_devices(
     let user = identity.user;
     let (devices, online) =
         tokio::join!(state.store().user_with_devices(user.0), state.hubs().who_is_online(user));
-    let mut devices = devices?.ok_or_else(Problem::user_gone)?;
+    let mut devices = devices?.ok_or_else(|| gone(&state, user))?;
     if let Some(online) = online {
         show_live(&mut devices, &online, &state);
     }
@@ -137,7 +137,7 @@ async fn create_device(
             let detail = format!("An account has at most {most} devices: remove one first.");
             return Err(Problem::new(Code::TooManyDevices, detail));
         }
-        Err(CreateDeviceError::UnknownUser) => return Err(Problem::user_gone()),
+        Err(CreateDeviceError::UnknownUser) => return Err(gone(&state, identity.user)),
         Err(CreateDeviceError::Store(error)) => return Err(error.into()),
     };
     tell_hub(&state, &device);

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::auth::gone;
 use super::responses::{Any, NeedsToken};
 use crate::authenticate::Identity;
 use crate::problem::Problem;
@@ -42,7 +43,7 @@ async fn ice_servers(
     // A deleted user gets no relay. While the store is away the token alone counts: devices that are connected
     // stream on.
     match state.store().user(identity.user.0).await {
-        Ok(None) => return Err(Problem::user_gone()),
+        Ok(None) => return Err(gone(&state, identity.user)),
         Err(error) if !error.is_unavailable() => return Err(error.into()),
         Ok(Some(_)) | Err(_) => {}
     }

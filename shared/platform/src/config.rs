@@ -102,6 +102,8 @@ pub struct Config {
     pub passwords: PoolSize,
     /// `HUB_IDLE`: how long a hub is quiet before it is put away.
     pub hub_idle: Duration,
+    /// `USER_CHECK_INTERVAL`: how often it is checked that the accounts of connected devices still exist.
+    pub user_check_interval: Duration,
     /// What is kept how long.
     pub retention: Retention,
     /// `DRAIN_TIMEOUT`: how long an orderly end may take.
@@ -223,6 +225,7 @@ impl Config {
             http: sections::read_http(r),
             passwords: sections::read_passwords(r),
             hub_idle: r.duration("HUB_IDLE", sections::TENTH..=sections::HOUR),
+            user_check_interval: r.duration("USER_CHECK_INTERVAL", sections::TENTH..=sections::DAY),
             retention: sections::read_retention(r),
             drain_timeout: r.duration("DRAIN_TIMEOUT", Duration::ZERO..=10 * sections::MINUTE),
             data_dir,

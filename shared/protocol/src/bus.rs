@@ -82,6 +82,9 @@ pub enum Up {
     /// The account's devices changed by HTTP.
     #[n(7)]
     Devices(#[n(0)] DeviceChange),
+    /// The store was asked for the user and has none: the hub should look for itself.
+    #[n(10)]
+    Recheck,
     /// A sign-in was revoked: its sessions end.
     #[n(8)]
     Revoke {

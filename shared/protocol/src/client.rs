@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::hash::stable_hash;
-use crate::json::{self, JsonString, describe, push_json};
+use crate::json::{self, JsonString, push_json};
 use crate::objects::{ConnectionType, StreamStats, StreamType};
 use crate::{DeviceId, ErrorCode, MessageId, StreamId};
 
@@ -164,6 +164,9 @@ struct AckPayload {
 }
 
 #[derive(Deserialize)]
+struct NoPayload {}
+
+#[derive(Deserialize)]
 struct AuthPayload {
     token: String,
 }
@@ -185,7 +188,7 @@ impl ClientFrame {
         if !json::is_object(text) {
             return Err(malformed("this is not an object"));
         }
-        let raw: RawFrame<'_> = serde_json::from_str(text).map_err(|error| malformed(&describe(&error)))?;
+        let raw: RawFrame<'_> = json::read(text).map_err(|what| malformed(&what))?;
         let id = match raw.id.as_deref().map(MessageId::new).transpose() {
             Ok(id) => id,
             Err(error) => {
@@ -218,7 +221,7 @@ fn decode_message(kind: &str, payload: Option<&RawValue>) -> Result<ClientMessag
         "sdp_answer" => decode_sdp(RelayKind::SdpAnswer, payload),
         "ice_candidate" => decode_candidate(payload),
         "ack" => read::<AckPayload>(payload).map(|ack| ClientMessage::Ack { seq: ack.seq }),
-        "ping" => Ok(ClientMessage::Ping),
+        "ping" => read::<NoPayload>(payload).map(|_| ClientMessage::Ping),
         "auth" => read::<AuthPayload>(payload).map(|auth| ClientMessage::Auth { token: auth.token }),
         "stream_start" => {
             let start: StartPayload = read(payload)?;
@@ -312,8 +315,7 @@ fn read<'a, T: Deserialize<'a>>(payload: Option<&'a RawValue>) -> Result<T, Refu
     if !json::is_object(text) {
         return Err((ErrorCode::InvalidPayload, "payload must be an object.".to_owned()));
     }
-    serde_json::from_str(text)
-        .map_err(|error| (ErrorCode::InvalidPayload, format!("payload: {}.", describe(&error))))
+    json::read(text).map_err(|what| (ErrorCode::InvalidPayload, format!("payload: {what}.")))
 }
 
 fn string<'a>(name: &str, value: &'a RawValue) -> Result<JsonString<'a>, Refusal> {

@@ -72,28 +72,44 @@ where
         .transpose()
 }
 
-/// The parser's words without their position and without the client's own text, which may be a secret.
-pub(crate) fn describe(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    if text.starts_with("missing field") {
-        return without_position(&text).to_owned();
-    }
-    if text.starts_with("invalid type") {
-        // The client's text stands before the last of these words and may hold the same words itself.
-        return match text.rsplit_once(", expected ") {
-            Some((_, expected)) => {
-                let expected = without_position(expected);
-                format!("a field has the wrong type, expected {expected}")
-            }
-            None => "a field has the wrong type".to_owned(),
-        };
-    }
-    if error.is_data() {
-        return "a field has a value that is not allowed".to_owned();
-    }
-    "this is not valid JSON".to_owned()
+/// Reads an object, or says what is wrong with which of its fields: without a position, and without the client's own
+/// text, which may be a secret.
+pub(crate) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+    // Where it went wrong is sought only if it did: most frames are right, and the search is not free.
+    serde_json::from_str(text).map_err(|error| {
+        if !error.is_data() {
+            return "this is not valid JSON".to_owned();
+        }
+        let mut reader = serde_json::Deserializer::from_str(text);
+        match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+            Err(error) => describe(&error),
+            Ok(_) => "a field has a value that is not allowed".to_owned(),
+        }
+    })
 }
 
-fn without_position(text: &str) -> &str {
-    text.split(" at line ").next().unwrap_or_default()
+fn describe(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let text = error.inner().to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    if text.starts_with("missing field") || text.starts_with("duplicate field") {
+        // These name a field of the protocol.
+        return text.to_owned();
+    }
+    let path = error.path().to_string();
+    let field = if path == "." { "a field".to_owned() } else { path };
+    if let Some(rule) = text.strip_prefix("device_id ") {
+        return format!("{field} {rule}");
+    }
+    // The client's text stands before the last of these words and may hold the same words itself.
+    match error.inner().to_string().rsplit_once(", expected ") {
+        Some((_, expected)) => {
+            let expected = match expected.split(" at line ").next().unwrap_or_default() {
+                "u16" => "a whole number from 0 to 65535",
+                "u32" | "u64" => "a whole number from 0",
+                other => other,
+            };
+            format!("{field} must be {expected}")
+        }
+        None => format!("{field} has a value that is not allowed"),
+    }
 }

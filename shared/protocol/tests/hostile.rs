@@ -45,15 +45,66 @@ fn a_frame_is_an_object() {
 
 #[test]
 fn a_payload_is_an_object() {
-    for payload in ["[]", "[5]", "5", "\"x\"", "true"] {
-        let text = format!(r#"{{"type":"ack","payload":{payload}}}"#);
-        assert_eq!(refused(&text).0, ErrorCode::InvalidPayload, "{payload}");
+    let kinds = [
+        "ack",
+        "auth",
+        "ice_candidate",
+        "ping",
+        "sdp_answer",
+        "sdp_offer",
+        "stream_accept",
+        "stream_decline",
+        "stream_end",
+        "stream_start",
+        "stream_stats",
+    ];
+    for kind in kinds {
+        for payload in ["[]", "[5]", "5", "\"x\"", "true"] {
+            let text = format!(r#"{{"type":"{kind}","payload":{payload}}}"#);
+            let expected = (ErrorCode::InvalidPayload, "payload must be an object.".to_owned());
+            assert_eq!(refused(&text), expected, "{text}");
+        }
     }
+    assert!(ClientFrame::decode(r#"{"type":"ping","payload":{"x":[]}}"#).is_ok());
     // Without one, what is missing is named.
     let missing = "payload: missing field `seq`.".to_owned();
     for text in [r#"{"type":"ack"}"#, r#"{"type":"ack","payload":null}"#] {
         assert_eq!(refused(text), (ErrorCode::InvalidPayload, missing.clone()));
     }
+}
+
+#[test]
+fn what_is_wrong_is_named_and_not_repeated() {
+    for (kind, payload, sentence) in [
+        ("sdp_offer", r#"{"sdp":"","to_device_id":5}"#, "payload: to_device_id must be a string."),
+        (
+            "sdp_offer",
+            r#"{"sdp":"","to_device_id":"a\u0000"}"#,
+            "payload: to_device_id must have 1 to 255 characters, no control characters, and not be . or ...",
+        ),
+        ("sdp_offer", r#"{"sdp":5}"#, "payload: sdp must be a string."),
+        ("sdp_offer", r#"{"sdp":"","sdp":""}"#, "payload: duplicate field `sdp`."),
+        (
+            "ice_candidate",
+            r#"{"candidate":"","sdp_mline_index":-1}"#,
+            "payload: sdp_mline_index must be a whole number from 0 to 65535.",
+        ),
+        (
+            "stream_start",
+            r#"{"stream_type":"hologram, expected me"}"#,
+            "payload: stream_type must be one of `video`, `audio`, `both`, `screen`, `data`.",
+        ),
+        ("stream_accept", r#"{"stream_id":5}"#, "payload: stream_id must be a formatted UUID string."),
+        ("stream_accept", r#"{"stream_id":"secret"}"#, "payload: stream_id has a value that is not allowed."),
+        ("auth", r#"{"token":{"hunter2":1}}"#, "payload: token must be a string."),
+        ("ack", r#"{"seq":"hunter2, expected me"}"#, "payload: seq must be a whole number from 0."),
+    ] {
+        let text = format!(r#"{{"type":"{kind}","payload":{payload}}}"#);
+        assert_eq!(refused(&text), (ErrorCode::InvalidPayload, sentence.to_owned()), "{text}");
+    }
+    let (code, sentence) = refused(r#"{"type":"ping","id":5}"#);
+    assert_eq!(code, ErrorCode::MalformedFrame);
+    assert!(sentence.ends_with("; id must be a string."), "{sentence}");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Accounts.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::error::unless_taken;
@@ -77,6 +80,15 @@ const REPLACE_HASH: &str =
     "UPDATE users SET password_hash = $3, updated_at = $4 WHERE id = $1 AND password_hash = $2";
 const DELETE: &str = "DELETE FROM users WHERE id = $1";
 
+/// The most ids in one statement.
+const MAX_ID_BATCH: usize = 500;
+
+/// The statement for this many ids; there is nothing in it but placeholders.
+fn exists_sql(ids: usize) -> String {
+    let places: Vec<String> = (1..=ids).map(|place| format!("${place}")).collect();
+    format!("SELECT id FROM users WHERE id IN ({})", places.join(", "))
+}
+
 impl Store {
     /// Makes an account.
     ///
@@ -151,6 +163,28 @@ impl Store {
             .execute(conn)
             .await
             .map(|done| done.rows_affected() == 1))
+    }
+
+    /// Which of these accounts are not there, in one statement for every [`MAX_ID_BATCH`] of them.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn missing_users(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        let mut missing = Vec::new();
+        for batch in ids.chunks(MAX_ID_BATCH) {
+            let sql = exists_sql(batch.len());
+            let there: Vec<Uuid> = on_conn!(self, |conn| {
+                // Not kept prepared: every length is another text.
+                let mut query = sqlx::query_scalar(AssertSqlSafe(sql.as_str())).persistent(false);
+                for id in batch {
+                    query = query.bind(id);
+                }
+                query.fetch_all(conn).await
+            })?;
+            let there: HashSet<Uuid> = there.into_iter().collect();
+            missing.extend(batch.iter().filter(|id| !there.contains(id)));
+        }
+        Ok(missing)
     }
 
     /// Removes an account with its devices, streams and refresh families; tells whether there was one.

@@ -196,6 +196,12 @@ impl Hub {
             Up::Devices(DeviceChange::Put(device)) => self.device_put(*device, cx.now, out),
             Up::Devices(DeviceChange::Removed(device)) => self.device_removed(&device, cx.now, out),
             Up::Revoke { family } => self.revoke(family, cx.now, out),
+            Up::Recheck if self.loading == Loading::Done => {
+                self.loading = Loading::Asked;
+                out.push(Effect::Load);
+            }
+            // It is about to look.
+            Up::Recheck => {}
             Up::WhoIsOnline { gateway, request } => {
                 let devices = self
                     .devices

@@ -66,7 +66,8 @@ impl Hub {
                 recovery.conns.remove(&conn);
                 recovery.announced.insert(conn, *replica);
             }
-            Up::Roster { .. } | Up::Announce { .. } => {}
+            // It has asked for the list already.
+            Up::Roster { .. } | Up::Announce { .. } | Up::Recheck => {}
             Up::Gone(conn) => {
                 recovery.conns.remove(&conn);
                 if recovery.gateways.contains(&conn.gateway) {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use ractor::{ActorId, ActorRef};
+use streamz_hub::Input;
 use streamz_protocol::UserId;
 use streamz_protocol::bus::Up;
 use streamz_protocol::cluster::Slot;
@@ -55,6 +56,13 @@ impl Express {
         if let Some(lane) = self.lanes.lock().get_mut(&user) {
             lane.hand(up, permit);
         }
+    }
+
+    /// Hands what the store says to a hub, if it is awake. It keeps no order with what gateways say.
+    pub(crate) fn answer(&self, user: UserId, input: Input) -> bool {
+        let lanes = self.lanes.lock();
+        let actor = lanes.get(&user).and_then(|lane| lane.actor.as_ref());
+        actor.is_some_and(|actor| actor.cast(HubMsg::Answer(input)).is_ok())
     }
 
     /// The shard has done with an input that [`Express::pass`] counted.

@@ -27,6 +27,8 @@ pub(crate) struct Surroundings {
     pub(crate) clock: Clock,
     /// How long a hub is quiet before it is put to sleep.
     pub(crate) idle: Duration,
+    /// How often it is checked that the users are in the store.
+    pub(crate) check_users: Duration,
     /// In a cluster.
     pub(crate) steward: OnceLock<Arc<dyn Steward>>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use streamz_hub::{Effect, Hub, Rest};
+use streamz_hub::{Effect, Hub, Input, Rest};
 use streamz_protocol::bus::{ToGateway, ToHub, Up};
 use streamz_protocol::cluster::Slot;
 use streamz_protocol::{GatewayId, Limits, Millis, StreamId, UserId};
@@ -46,6 +46,10 @@ pub(crate) enum ShardMsg {
     Decide,
     /// By the steward: which streams does a user's hub know?
     Streams(UserId, oneshot::Sender<Vec<StreamId>>),
+    /// It is time to see whether all its users are in the store.
+    CheckUsers,
+    /// These are not: somebody deleted their accounts.
+    Missing(Vec<UserId>),
 }
 
 pub(crate) struct ShardActor;
@@ -55,6 +59,8 @@ pub(crate) struct ShardStart {
     pub(crate) limits: Arc<Limits>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) express: Arc<Express>,
+    /// When it looks for the first time whether its users are in the store. Shards take turns.
+    pub(crate) first_check: Duration,
 }
 
 pub(crate) struct ShardState {
@@ -110,9 +116,10 @@ impl Actor for ShardActor {
 
     async fn pre_start(
         &self,
-        _: ActorRef<ShardMsg>,
+        myself: ActorRef<ShardMsg>,
         start: ShardStart,
     ) -> Result<ShardState, ActorProcessingErr> {
+        drop(myself.send_after(start.first_check, || ShardMsg::CheckUsers));
         Ok(ShardState {
             surroundings: start.surroundings,
             limits: start.limits,
@@ -154,6 +161,12 @@ impl Actor for ShardActor {
             }
             ShardMsg::Decide => state.decide(),
             ShardMsg::Streams(user, answer) => state.streams(user, answer),
+            ShardMsg::CheckUsers => state.check_users(&myself),
+            ShardMsg::Missing(users) => {
+                for user in users {
+                    state.missing(user, &myself).await;
+                }
+            }
         }
         Ok(())
     }
@@ -323,6 +336,28 @@ impl ShardState {
         };
         // Ends with the shard: a message to an actor that is gone goes nowhere.
         drop(myself.send_after(delay, move || ShardMsg::Restart(user)));
+    }
+
+    /// An account may be deleted where no process hears of it, with the database's own tools. The hubs need not wake to
+    /// find out.
+    fn check_users(&mut self, myself: &ActorRef<ShardMsg>) {
+        if !self.users.is_empty() {
+            self.surroundings.desk.find_missing(self.users.keys().copied().collect(), myself.clone());
+        }
+        drop(myself.send_after(self.surroundings.check_users, || ShardMsg::CheckUsers));
+    }
+
+    async fn missing(&mut self, user: UserId, myself: &ActorRef<ShardMsg>) {
+        if matches!(self.users.get(&user), Some(Resident::Asleep(_)))
+            && let Some(Resident::Asleep(hub)) = self.users.remove(&user)
+        {
+            self.gauges.asleep.sub(1);
+            self.wake(hub, Vec::new(), Vec::new(), myself).await;
+        }
+        // Whose hub is about to fall asleep or to start anew is found the next time.
+        if self.express.answer(user, Input::Loaded(Ok(None))) {
+            tracing::info!(%user, "an account is gone; its sockets are closed");
+        }
     }
 
     async fn restart(&mut self, user: UserId, myself: &ActorRef<ShardMsg>) {

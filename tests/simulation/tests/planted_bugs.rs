@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p streamz-simulation --features planted-bugs --profile sim --test planted_bugs -- --nocapture`
 //! prints the table.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -13,6 +13,7 @@ scenarios![
     a_removed_device_is_closed_and_forgotten,
     a_removed_device_may_come_back_as_a_new_one,
     any_text_is_a_device_id,
+    every_time_has_the_same_form,
 ];
 
 async fn a_device_is_registered_listed_changed_and_removed(topology: Topology) {
@@ -119,4 +120,55 @@ async fn any_text_is_a_device_id(topology: Topology) {
         user.api.remove_device(token, &device).await.unwrap();
         assert_eq!(phone.until("device_removed").await["payload"]["device_id"], *id);
     }
+}
+
+/// Calls `check` with every text in a field that names a time, wherever it stands.
+fn times(value: &Value, check: &mut impl FnMut(&str, &str)) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if name.ends_with("_at") || name == "last_seen" => check(name, text),
+                    other => times(other, check),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| times(item, check)),
+        _ => {}
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds, of rows and of what is live, over HTTP and over the WebSocket.
+async fn every_time_has_the_same_form(topology: Topology) {
+    let turn = [("TURN_URLS", "turn:turn.example.org"), ("TURN_SECRET", "north wind")];
+    let server = Server::start(topology, &turn).await;
+    let user = User::new(&server).await;
+    let mut phone = user.raw("phone").await;
+    let tv = user.raw("tv").await;
+    phone.until("device_online").await;
+    let stream = ring(&mut phone, start("s-1", "tv")).await;
+    let welcome = user.raw("laptop").await.welcome.clone();
+    tv.close().await;
+    phone.until("device_offline").await;
+    tell(&mut phone, crate::support::about("stream_end", "e-1", &stream)).await;
+    streamz_tests::eventually(async || user.record(&stream).await["ended_at"].as_str().map(|_| ())).await;
+    let mut seen = 0;
+    let devices = user.get("/api/devices").await.json();
+    let mut answers = vec![welcome.clone(), devices.clone()];
+    for path in ["/api/auth/me", "/api/streams", "/api/ice-servers"] {
+        answers.push(user.get(path).await.json());
+    }
+    for answer in &answers {
+        times(answer, &mut |name, text| {
+            let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+            assert_eq!(shape, "0000-00-00T00:00:00.000Z", "{name}: {text}");
+            seen += 1;
+        });
+    }
+    assert!(seen > 15, "{seen}");
+    let created = |list: &Value| {
+        let device = list.as_array().unwrap().iter().find(|device| device["device_id"] == "phone");
+        device.unwrap()["created_at"].clone()
+    };
+    assert_eq!(created(&welcome["devices"]), created(&devices["devices"]));
 }

@@ -66,6 +66,12 @@ async fn what_is_no_payload_is_answered(topology: Topology) {
     let (_user, mut phone) = phone(&server).await;
     let long = "x".repeat(256);
     let wrong = [
+        ("ping", json!([])),
+        ("ping", json!("text")),
+        ("ping", json!(5)),
+        ("ack", json!([1])),
+        ("auth", json!(["token"])),
+        ("stream_accept", json!([])),
         ("sdp_offer", json!(null)),
         ("sdp_offer", json!([])),
         ("sdp_offer", json!("text")),
@@ -101,6 +107,11 @@ async fn what_is_no_payload_is_answered(topology: Topology) {
         let error = phone.frame().await;
         assert_error(&error, "invalid_payload");
         assert_eq!(error["id"], *id, "{kind} {payload}");
+        // The field that is wrong is named.
+        let sentence = error["payload"]["message"].as_str().unwrap();
+        let fields: Vec<&String> = payload.as_object().into_iter().flat_map(|fields| fields.keys()).collect();
+        let named = fields.is_empty() || fields.iter().any(|field| sentence.contains(*field));
+        assert!(named, "{kind} {payload}: {error}");
     }
     phone.hears_nothing().await;
 }
@@ -161,26 +172,38 @@ async fn invalid_utf8_ends_the_connection(topology: Topology) {
     for bytes in [&b"{\"type\":\"\xff\"}"[..], b"\xc3", b"\xed\xa0\x80"] {
         let (_user, mut phone) = phone(&server).await;
         phone.fragment(Frame::message(bytes.to_vec(), OpCode::Data(Data::Text), true)).await;
-        assert_error(&phone.frame().await, "malformed_frame");
+        let error = phone.frame().await;
+        assert_error(&error, "malformed_frame");
+        assert_eq!(error["payload"]["message"], "A text frame must be valid UTF-8.");
         assert_eq!(phone.hear().await, Heard::Close(4503));
     }
 }
 
 async fn what_is_no_websocket_ends_the_connection(topology: Topology) {
     let server = Server::start(topology, &[]).await;
-    for bytes in [
-        // Not masked (RFC 6455 §5.1), a reserved bit, a reserved opcode, a control frame in fragments, a close of one
-        // byte.
-        &b"\x81\x02{}"[..],
-        b"\xc1\x82\0\0\0\0{}",
-        b"\x83\x82\0\0\0\0{}",
-        b"\x09\x80\0\0\0\0",
-        b"\x88\x81\0\0\0\0x",
+    let long_ping = [&b"\x89\xfe\x00\x7e\0\0\0\0"[..], &[0; 126]].concat();
+    for (bytes, word) in [
+        (&b"\x81\x02{}"[..], "mask"),
+        (b"\xc1\x82\0\0\0\0{}", "reserved bits"),
+        (b"\x83\x82\0\0\0\0{}", "opcode"),
+        (b"\x8b\x80\0\0\0\0", "opcode"),
+        (b"\x09\x80\0\0\0\0", "must not be fragmented"),
+        (&long_ping, "at most 125 bytes"),
+        (b"\x80\x80\0\0\0\0", "continuation"),
+        (b"\x01\x81\0\0\0\0{\x01\x81\0\0\0\0{", "before the last one had ended"),
     ] {
         let (_user, mut phone) = phone(&server).await;
         phone.write_bytes(bytes).await;
-        assert!(!matches!(phone.end().await, Heard::Frame(_)), "{bytes:?}");
+        let error = phone.frame().await;
+        assert_error(&error, "malformed_frame");
+        let sentence = error["payload"]["message"].as_str().unwrap();
+        assert!(sentence.contains(word), "{bytes:?}: {sentence}");
+        phone.closes(4503).await;
     }
+    // A close frame of one byte.
+    let (_user, mut other) = phone(&server).await;
+    other.write_bytes(b"\x88\x81\0\0\0\0x").await;
+    assert!(!matches!(other.end().await, Heard::Frame(_)));
     let (_user, mut phone) = phone(&server).await;
     phone.hears_nothing().await;
 }

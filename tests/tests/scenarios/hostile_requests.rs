@@ -50,12 +50,27 @@ async fn a_websocket_of_another_version_is_refused(topology: Topology) {
 
 async fn paths_that_are_wrong_are_problems(topology: Topology) {
     let server = Server::start(topology, &[]).await;
-    for path in ["/api/devices/%", "/api/devices/%zz", "/api/%ff", "/api/streams/%00"] {
-        let head = format!("DELETE {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let user = User::new(&server).await;
+    let ask = async |method: &str, path: &str| {
+        let bearer = format!("authorization: Bearer {}\r\n", user.token());
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{bearer}connection: close\r\n\r\n");
         let answer = talk(&server, head.as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
         assert!(answer.contains("application/problem+json"), "{path}: {answer}");
+        answer
+    };
+    for path in ["/api/devices/%", "/api/devices/%zz", "/api/devices/a%2", "/api/%ff", "/api/streams/%zz"] {
+        for method in ["GET", "PUT", "DELETE"] {
+            let answer = ask(method, path).await;
+            assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+            assert!(answer.contains("\"malformed_path\""), "{path}: {answer}");
+        }
     }
+    for query in ["limit=%zz", "limit=%", "device_id=%ff", "unknown=%zz"] {
+        let answer = ask("GET", &format!("/api/streams?{query}")).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{query}: {answer}");
+        assert!(answer.contains("\"malformed_query\""), "{query}: {answer}");
+    }
+    assert!(ask("GET", "/api/streams/%00").await.starts_with("HTTP/1.1 400"));
 }
 
 async fn what_is_not_http_is_let_go(topology: Topology) {

@@ -11,6 +11,8 @@ use crate::support::{Database, assert_error, tell};
 scenarios![
     tokens_that_are_not_ours_are_refused_everywhere,
     a_token_of_a_deleted_user_is_worth_nothing,
+    a_deleted_users_sockets_close_as_soon_as_somebody_looks,
+    a_deleted_users_sockets_close_in_time_if_nobody_looks,
     a_token_of_a_user_who_never_was_is_worth_nothing,
     a_token_that_has_lapsed_is_refused_as_such,
 ];
@@ -128,6 +130,43 @@ async fn a_token_of_a_deleted_user_is_worth_nothing(topology: Topology) {
     is_nobody(&server, user.token()).await;
     assert_eq!(user.api.refresh(&user.signed_in.refresh_token).await.unwrap_err().status(), Some(401));
     assert_eq!(user.sign_in_again().await.unwrap_err().code(), Some("invalid_credentials"));
+}
+
+async fn a_deleted_users_sockets_close_as_soon_as_somebody_looks(topology: Topology) {
+    let server = Server::start(topology, &[]).await;
+    for request in ["/api/auth/me", "/api/devices", "/api/ice-servers", "logout"] {
+        let user = User::new(&server).await;
+        let mut phone = user.raw("phone").await;
+        let id = user.signed_in.user.id.0;
+        Database::of(&server).execute("DELETE FROM users WHERE id = $1", id).await;
+        let answer = match request {
+            "logout" => {
+                let http = server.http();
+                http.send(http.request(reqwest::Method::POST, "/api/auth/logout").bearer_auth(user.token()))
+                    .await
+            }
+            path => user.get(path).await,
+        };
+        assert_eq!(answer.problem(), (401, "invalid_token".into()), "{request}");
+        phone.closes(4500).await;
+        // The same at every door.
+        is_nobody(&server, user.token()).await;
+    }
+}
+
+async fn a_deleted_users_sockets_close_in_time_if_nobody_looks(topology: Topology) {
+    let times = [("USER_CHECK_INTERVAL", "1s"), ("HUB_IDLE", "100ms")];
+    let server = Server::start(topology, &times).await;
+    let user = User::new(&server).await;
+    let mut other = User::new(&server).await.raw("phone").await;
+    let mut phone = user.raw("phone").await;
+    let mut tv = user.raw("tv").await;
+    let id = user.signed_in.user.id.0;
+    Database::of(&server).execute("DELETE FROM users WHERE id = $1", id).await;
+    phone.closes(4500).await;
+    tv.closes(4500).await;
+    user.dial("phone").refused(4500).await;
+    other.hears_nothing().await;
 }
 
 async fn a_token_of_a_user_who_never_was_is_worth_nothing(topology: Topology) {

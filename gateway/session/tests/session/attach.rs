@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use streamz_protocol::bus::{Detach, Down, Item, Up};
 use streamz_protocol::objects::IceServer;
 use streamz_protocol::{CloseCode, Limits};
-use streamz_session::{Effect, Input, Outgoing, Phase};
+use streamz_session::{Effect, Input, Outgoing, Phase, Violation};
 
 use crate::support::*;
+
+const BROKEN: Violation = Violation::Broken("A text frame must be valid UTF-8.");
 
 #[test]
 fn it_asks_the_hub_and_welcomes_with_what_it_answers() {
@@ -75,7 +77,7 @@ fn before_the_session_is_there() {
     let nothing = Vec::new;
     let table: Vec<(Input<'_>, Vec<String>)> = vec![
         (Input::Text("{\"type\":\"ping\"}"), nothing()),
-        (Input::Violation("binary"), nothing()),
+        (Input::Violation(BROKEN), nothing()),
         (Input::Alive, nothing()),
         (Input::Down(Down::Batch(vec![Item::Frame(state(1)), Item::Plain(pong())])), nothing()),
         (Input::Down(Down::Close(CloseCode::Replaced)), over(4501)),
@@ -106,16 +108,15 @@ fn how_a_socket_goes() {
         (Input::SocketGone { clean: true }, &[], Detach::Clean),
         (Input::SocketGone { clean: false }, &[], Detach::Lost),
         (Input::Close(CloseCode::Draining), &["close 4000"], Detach::Lost),
-        (Input::Violation("binary"), &["error malformed_frame", "close 4503"], Detach::Lost),
-        (Input::Violation("not_utf8"), &["error malformed_frame", "close 4503"], Detach::Lost),
-        (Input::Violation("frame_too_large"), &["error frame_too_large", "close 4503"], Detach::Lost),
+        (Input::Violation(BROKEN), &["error malformed_frame", "close 4503"], Detach::Lost),
+        (Input::Violation(Violation::TooLarge), &["error frame_too_large", "close 4503"], Detach::Lost),
     ];
     for (input, said, how) in table {
         let name = format!("{input:?}");
         let again = |input: &Input<'_>| match input {
             Input::SocketGone { clean } => Input::SocketGone { clean: *clean },
             Input::Close(code) => Input::Close(*code),
-            Input::Violation(what) => Input::Violation(what),
+            Input::Violation(what) => Input::Violation(*what),
             other => panic!("{other:?}"),
         };
         let mut expected: Vec<String> = said.iter().map(|word| (*word).to_owned()).collect();
@@ -142,7 +143,7 @@ fn while_the_device_is_away() {
     let gone = ["up gone", "end"];
     let table: Vec<(Input<'_>, &[&str])> = vec![
         (Input::Text("{\"type\":\"ping\"}"), &[]),
-        (Input::Violation("binary"), &[]),
+        (Input::Violation(BROKEN), &[]),
         (Input::Alive, &[]),
         (Input::Down(Down::Batch(vec![Item::Frame(state(1)), Item::Plain(pong())])), &[]),
         (Input::Down(Down::Close(CloseCode::Replaced)), &gone),
@@ -184,7 +185,7 @@ fn an_overflow_ends_the_copy_but_not_the_session() {
 fn after_the_end_nothing_happens() {
     let inputs: Vec<fn() -> Input<'static>> = vec![
         || Input::Text("{\"type\":\"ping\"}"),
-        || Input::Violation("binary"),
+        || Input::Violation(BROKEN),
         || Input::Alive,
         || Input::Down(Down::Attached(Box::new(attached()))),
         || Input::Down(Down::Batch(vec![Item::Plain(pong())])),

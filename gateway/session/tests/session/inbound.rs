@@ -316,6 +316,19 @@ fn over_the_rate_an_open_message_keeps_its_outcome() {
 }
 
 #[test]
+fn frames_that_bring_nothing_count_against_the_rate() {
+    let limits = Limits { rate_strikes: 2, ..Limits::default() };
+    let mut bench = Bench::live_with(limits, true, attached());
+    assert!(bench.handle(Input::Idle).is_empty());
+    assert_eq!(bench.asked, 1);
+    bench.permit = false;
+    assert_eq!(words(&bench.handle(Input::Idle)), ["error rate_limited"]);
+    assert_eq!(words(&bench.text("[]")), ["error rate_limited"], "one row of refusals, whatever is refused");
+    assert_eq!(words(&bench.handle(Input::Idle)), ["close 4004", "up detach Lost"]);
+    assert!(bench.handle(Input::Idle).is_empty());
+}
+
+#[test]
 fn a_device_that_keeps_sending_over_the_rate_is_closed() {
     let limits = Limits { rate_strikes: 3, ..Limits::default() };
     let mut bench = Bench::live_with(limits, true, attached());

@@ -158,6 +158,8 @@ variables! {
         "The same in bytes";
     hub_idle "HUB_IDLE" Value("5s") shown
         "How long a user's hub is quiet before it is put away in its compact form";
+    user_check_interval "USER_CHECK_INTERVAL" Value("5m") shown
+        "How often it is checked that the accounts of connected devices still exist";
     max_body_bytes "MAX_BODY_BYTES" Value("64KiB") shown
         "Largest body of an HTTP request";
     header_timeout "HEADER_TIMEOUT" Value("10s") shown

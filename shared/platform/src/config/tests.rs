@@ -190,6 +190,7 @@ fn every_variable_takes_the_good_and_names_the_bad() {
         ("UNSETTLED_MESSAGES", &["1", "65536"], count, "1 to 65536"),
         ("UNSETTLED_BYTES", &["64KiB", "64MiB"], size, "1KiB to 64MiB"),
         ("HUB_IDLE", &["100ms", "1h"], time, "100ms to 1h"),
+        ("USER_CHECK_INTERVAL", &["100ms", "1d"], time, "100ms to 1d"),
         ("MAX_BODY_BYTES", &["1KiB", "16MiB"], size, "1KiB to 16MiB"),
         ("HEADER_TIMEOUT", &["100ms", "5m"], time, "100ms to 5m"),
         ("LOGINS_PER_MINUTE", &["1", "10000"], count, "1 to 10000"),

@@ -127,8 +127,36 @@ fn is_our_own_sentence(message: &str) -> bool {
     const FRAME: &str = "A frame is JSON text: {\"type\": string, \"payload\": object, \"id\"?: string}; ";
     const UNKNOWN_TYPE: &str = "A device sends stream_start, stream_accept, stream_decline, stream_end, stream_stats, \
          sdp_offer, sdp_answer, ice_candidate, ack, ping or auth.";
-    const FIELDS: [&str; 7] = ["type", "sdp", "candidate", "stream_id", "stream_type", "seq", "token"];
-    const TYPES: [&str; 6] = ["a string", "u64", "u32", "u16", "a UUID string", "a formatted UUID string"];
+    const FIELDS: [&str; 18] = [
+        "type",
+        "payload",
+        "id",
+        "to_device_id",
+        "source_device_id",
+        "sdp",
+        "candidate",
+        "sdp_mline_index",
+        "sdp_mid",
+        "username_fragment",
+        "stream_id",
+        "stream_type",
+        "reason",
+        "connection_type",
+        "quality",
+        "latency_ms",
+        "seq",
+        "token",
+    ];
+    const RULES: [&str; 8] = [
+        "must be a string",
+        "must be a whole number from 0",
+        "must be a whole number from 0 to 65535",
+        "must be a UUID string",
+        "must be a formatted UUID string",
+        "must be one of `video`, `audio`, `both`, `screen`, `data`",
+        "must be `p2p` or `relay`",
+        "must have 1 to 255 characters, no control characters, and not be . or ..",
+    ];
     if let Some(what) = message
         .strip_prefix(FRAME)
         .or_else(|| message.strip_prefix("payload: "))
@@ -140,7 +168,6 @@ fn is_our_own_sentence(message: &str) -> bool {
         return [
             "this is not valid JSON",
             "this is not an object",
-            "a field has a value that is not allowed",
             "sdp must be a string",
             "candidate must be a string",
             "sdp has an escape that is not a character",
@@ -149,8 +176,12 @@ fn is_our_own_sentence(message: &str) -> bool {
         .contains(&what)
             || what == word("reason")
             || what == word("quality")
-            || FIELDS.iter().any(|field| what == format!("missing field `{field}`"))
-            || TYPES.iter().any(|kind| what == format!("a field has the wrong type, expected {kind}"));
+            || FIELDS.iter().any(|field| {
+                what == format!("missing field `{field}`")
+                    || what == format!("duplicate field `{field}`")
+                    || what == format!("{field} has a value that is not allowed")
+                    || RULES.iter().any(|rule| what == format!("{field} {rule}"))
+            });
     }
     message == "payload must be an object."
         || message == "id must be a string of 1 to 128 bytes."

@@ -59,6 +59,7 @@ contract! {
         is_none_if_unknown,
         changes_its_password_hash_only_from_the_old_one,
         takes_everything_along,
+        is_missed_when_it_is_gone,
     }
     devices {
         come_back_as_made,

@@ -109,3 +109,16 @@ pub(crate) async fn takes_everything_along(t: &Fixture) {
     assert_eq!(t.store.devices(eve.id).await.unwrap().len(), 1);
     assert_eq!(t.store.streams(eve.id, Default::default()).await.unwrap().streams.len(), 1);
 }
+
+pub(crate) async fn is_missed_when_it_is_gone(t: &Fixture) {
+    let ada = t.store.create_user(ADA, at(0)).await.unwrap();
+    assert_eq!(t.store.missing_users(&[]).await.unwrap(), Vec::<Uuid>::new());
+    assert_eq!(t.store.missing_users(&[ada.id]).await.unwrap(), Vec::<Uuid>::new());
+    // More than one statement takes.
+    let mut strangers: Vec<Uuid> = (0..700).map(|_| Uuid::now_v7()).collect();
+    let all = [&strangers[..600], &[ada.id], &strangers[600..]].concat();
+    assert_eq!(t.store.missing_users(&all).await.unwrap(), strangers);
+    t.store.delete_user(ada.id).await.unwrap();
+    strangers.insert(600, ada.id);
+    assert_eq!(t.store.missing_users(&all).await.unwrap(), strangers);
+}

@@ -109,6 +109,21 @@ fn while_the_store_is_away_known_devices_come_and_go() {
 }
 
 #[test]
+fn a_hub_that_is_to_look_again_does_so_once() {
+    let mut bench = Bench::online(&["tv", "phone"]);
+    assert_eq!(bench.up(Up::Recheck).0, [Effect::Load]);
+    assert!(bench.up(Up::Recheck).0.is_empty(), "it is looking");
+    assert!(bench.load().0.is_empty(), "all is as it was");
+    assert_eq!(bench.up(Up::Recheck).0, [Effect::Load]);
+    let gone = bench.input(Input::Loaded(Ok(None)));
+    assert_eq!(
+        (gone.closed(1), gone.closed(2)),
+        (Some(CloseCode::InvalidToken), Some(CloseCode::InvalidToken))
+    );
+    assert_eq!(bench.hub.rest(), Rest::Empty);
+}
+
+#[test]
 fn a_user_that_is_gone_has_nobody_online() {
     let mut bench = Bench::new(&["tv"]);
     bench.up(Up::Attach(conn(1), Box::new(attach("tv"))));
