@@ -1,5 +1,6 @@
 //! Everything in one process: gateway, node, and the bus between them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use chrono::Utc;

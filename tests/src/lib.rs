@@ -10,18 +10,20 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a harness fails by panicking")]
 
 mod binary;
-mod fleet;
 mod http;
+mod member;
 mod process;
 mod raw;
 mod scenario;
 mod server;
+mod topology;
 mod user;
 
 pub use binary::binary;
-pub use fleet::{Fleet, Member};
 pub use http::{Answer, Http};
+pub use member::Member;
 pub use raw::{Dial, Heard, Raw, Refused, message};
 pub use scenario::{PATIENCE, eventually, run, soon};
-pub use server::{Server, Topology};
+pub use server::Server;
+pub use topology::Topology;
 pub use user::{Device, User};

@@ -6,6 +6,7 @@ use streamz_protocol::bus::{Down, ToGateway, Up};
 use streamz_protocol::cluster::{Packet, Routed};
 use streamz_protocol::{CloseCode, GatewayId, ProcessId, UserId};
 
+use super::coordinator::News;
 use super::moves::Errand;
 use super::{FleetNode, State};
 
@@ -41,6 +42,8 @@ impl FleetNode {
                 let gateways = state.gateways.iter().map(|gateway| ProcessId::from(*gateway));
                 let nodes = state.nodes.iter().map(|node| ProcessId::from(*node));
                 Self::tell_all(state, gateways.chain(nodes), &packet);
+                // This node may coordinate as well.
+                state.news(News::Hint(version));
             }
             Effect::Read => {
                 if let Some(lease) = &state.lease {

@@ -108,11 +108,7 @@ impl Incarnation {
     }
 
     fn news(&self, news: News) {
-        let to = self.fleet.state.lock().to_coordinator.clone();
-        if let Some(to) = to {
-            // Full: it comes again.
-            let _ = to.try_send(news);
-        }
+        self.fleet.state.lock().news(news);
     }
 }
 

@@ -103,6 +103,16 @@ struct State {
     to_coordinator: Option<mpsc::Sender<coordinator::News>>,
 }
 
+impl State {
+    /// Tells the candidate or coordinator something.
+    fn news(&self, news: coordinator::News) {
+        if let Some(to) = &self.to_coordinator {
+            // Full: it comes again.
+            let _ = to.try_send(news);
+        }
+    }
+}
+
 impl FleetNode {
     /// Puts a node under the rule of the cluster. It must have no hubs yet.
     ///

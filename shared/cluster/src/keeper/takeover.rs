@@ -74,20 +74,23 @@ impl Keeper {
         self.begin(&begun, now, out);
     }
 
-    /// What another process says: enough to stop, and to ask the store whether to begin.
+    /// What another process says: enough to stop, and to ask the store whether to begin or to hand over.
     pub(super) fn hint(&mut self, changes: &[Assignment], out: &mut Vec<Effect>) {
-        let mut begins = false;
+        let mut reads = false;
         for Assignment { tenure, owner } in changes {
             let newer = tenure.epoch > self.fence.epoch(tenure.slot);
             if newer && *owner == Some(self.node) {
                 // Learned with the read, which has the list of gateways with it.
-                begins = true;
+                reads = true;
+            } else if !newer && self.tenure(tenure.slot) == Some(*tenure) {
+                // Something of this node's own has changed: where it is to go.
+                reads = true;
             } else if newer {
                 self.fence.learn(*tenure);
                 self.end(tenure.slot, out);
             }
         }
-        if begins {
+        if reads {
             out.push(Effect::Read);
         }
     }

@@ -280,6 +280,9 @@ fn a_move_flushes_hands_over_and_tells() {
     let (u, t) = (user(1), at(user(1), 5));
     let mut keeper = confirmed(u, &[G1]);
     let _ = tell(&mut keeper, frame(G1, t, u, attach(G1)));
+    // The coordinator tells that it has ordered something; what, the store says.
+    let hint = Assignment { tenure: t, owner: Some(ME) };
+    assert_eq!(tell(&mut keeper, Input::Hint(vec![hint])), [Effect::Read]);
     let ordered = read(&[row(t, ME, Some(OTHER))], &[G1]);
     assert_eq!(tell(&mut keeper, ordered), [Effect::Flush(t)]);
     let effects = tell(&mut keeper, frame(G1, t, u, attach(G1)));
