@@ -6,7 +6,7 @@ use std::time::Duration;
 use streamz_protocol::cluster::Assignment;
 use streamz_protocol::{Millis, NodeId, ProcessId};
 
-use super::{Assign, Change, Coordinator, Effect, Kind, LEASE, MOVES_MAX, Order, Outcome, ProcessRow};
+use super::{Assign, Change, Coordinator, Effect, GAP, Kind, LEASE, MOVES_MAX, Order, Outcome, ProcessRow};
 use crate::placement::{self, NodeView, Plan};
 use crate::slots::SlotRow;
 
@@ -74,11 +74,14 @@ impl Coordinator {
             self.rows.processes.iter().map(|process| (process.id, process.age)).collect();
         // Refuted by a renewal, or done. A row's age is of when it was read, so that it looks younger now than it is.
         self.evidence.retain(|id, began| known.get(id).is_some_and(|age| *age > now.since(*began)));
+        let answers = self.gapless.filter(|(_, last)| now.since(*last) <= GAP);
         for process in &self.rows.processes {
             if process.id == ProcessId::from(self.node) {
                 continue;
             }
-            if let Some(began) = self.evidence.get(&process.id) {
+            // While the store was away a renewal could not refute it.
+            let refutable = |began: &&Millis| answers.is_some_and(|(since, _)| since <= **began);
+            if let Some(began) = self.evidence.get(&process.id).filter(refutable) {
                 dead.push((process.id, now.since(*began)));
             } else if grace && process.age > LEASE {
                 dead.push((process.id, LEASE));
