@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             Some(Command::Gateway) => gateway::run(cli.config).await,
             Some(Command::Node) => node::run(cli.config).await,
             Some(Command::Migrate) => migrate::run(cli.config).await,
-            Some(Command::Check) => check::run(cli.config).await,
+            Some(Command::Check(args)) => check::run(args.role.into(), cli.config).await,
             Some(Command::Token(args)) => token::run(cli.config, &args).await,
             Some(Command::Bench(args)) => streamz_bench::run(*args).await.map_err(exit::Failure::unable),
         }

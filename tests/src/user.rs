@@ -63,7 +63,13 @@ impl User {
     /// The same person, with another sign-in.
     pub async fn sign_in_again(&self) -> Result<Self, ApiError> {
         let signed_in = self.api.login(&self.email, PASSWORD).await?;
-        Ok(Self { signed_in, ..self.clone() })
+        Ok(self.with(signed_in))
+    }
+
+    /// The same person, with these tokens.
+    #[must_use]
+    pub fn with(&self, signed_in: SignedIn) -> Self {
+        Self { signed_in, ..self.clone() }
     }
 
     /// The access token.

@@ -51,11 +51,15 @@ use streamz_protocol::Millis;
 
 mod incoming;
 mod outgoing;
+mod planted;
 mod settings;
 
 use incoming::Incoming;
 use outgoing::Outgoing;
+use planted::planted;
 
+#[cfg(feature = "planted-bugs")]
+pub use planted::Bug;
 pub use settings::{DEFAULT, FRAME_OVERHEAD, Settings};
 
 /// What a link carries. Frames are cloned for each transmission, so a clone should be cheap (share with `Arc`).
@@ -135,13 +139,21 @@ pub struct Link<F> {
     settings: &'static Settings,
     outgoing: Outgoing<F>,
     incoming: Incoming<F>,
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) bug: Option<planted::Bug>,
 }
 
 impl<F: Weigh> Link<F> {
     /// A link that nothing has passed.
     #[must_use]
     pub fn new(settings: &'static Settings) -> Self {
-        Self { settings, outgoing: Outgoing::new(settings), incoming: Incoming::new() }
+        Self {
+            settings,
+            outgoing: Outgoing::new(settings),
+            incoming: Incoming::new(),
+            #[cfg(feature = "planted-bugs")]
+            bug: None,
+        }
     }
 
     /// Sends a frame: it is kept until the other side has it.
@@ -158,7 +170,17 @@ impl<F: Weigh> Link<F> {
     pub fn receive_frame(&mut self, seq: u64, ack: u64, frame: F, now: Millis, effects: &mut Vec<Effect<F>>) {
         // First what is confirmed: what it lets go carries no confirmation yet of a frame that is not delivered.
         self.outgoing.confirm(self.settings, ack, now);
+        let again = planted!(self, DuplicatesDelivered) && seq <= self.incoming.received();
+        let early = planted!(self, OutOfTurn) && seq > self.incoming.received();
+        if again || early {
+            effects.push(Effect::Deliver(frame.clone()));
+        }
+        let before = effects.len();
         self.incoming.receive(self.settings, seq, frame, now, effects);
+        if planted!(self, OutOfTurn) {
+            // It was, when it came.
+            effects.truncate(before);
+        }
         self.pump(now, effects);
         self.acknowledge(now, effects);
     }
@@ -172,7 +194,11 @@ impl<F: Weigh> Link<F> {
     /// Does what is due. Early or needless calls do nothing.
     pub fn tick(&mut self, now: Millis, effects: &mut Vec<Effect<F>>) {
         self.outgoing.time_out(self.settings, now);
+        let before = effects.len();
         self.pump(now, effects);
+        if planted!(self, NoRetransmission) {
+            effects.truncate(before);
+        }
         self.acknowledge(now, effects);
     }
 

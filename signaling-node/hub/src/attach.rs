@@ -57,6 +57,7 @@ impl Hub {
         match result {
             Ok(Some(devices)) => {
                 self.loading = Loading::Done;
+                self.correct_stored(&devices, cx.now, out);
                 self.unread = false;
                 for device in devices {
                     if self.known(&device.device_id).is_none() && !removed.contains(&device.device_id) {
@@ -362,9 +363,12 @@ impl Hub {
         if let Some(at) = self.member_by_device(device) {
             self.end_session(self.members[at].session, CloseCode::DeviceRemoved, now, out);
         }
-        let before = self.devices.len();
-        self.devices.retain(|known| known.device.device_id != *device);
-        if self.devices.len() < before {
+        let gone = self.devices.extract_if(.., |known| known.device.device_id == *device).next();
+        if let Some(gone) = gone {
+            if gone.device.is_online {
+                // The removal may have been on its way while the device was registered anew: that row is not shown any more.
+                out.push(Effect::Presence { row: gone.device.id, online: false, at: now });
+            }
             let message =
                 streamz_protocol::server::ServerMessage::DeviceRemoved { device_id: device.clone() };
             let body = streamz_protocol::server::Body::of(&message);

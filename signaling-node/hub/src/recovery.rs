@@ -143,6 +143,7 @@ impl Hub {
         self.correct_views(&views, cx, out);
         self.end_lost_streams(&over, cx, out);
         self.catch_up(&known, cx.now, out);
+        self.write_live_records(out);
         for (session, messages) in open {
             self.restore_open(session, messages, &over, cx, out);
         }
@@ -189,7 +190,9 @@ impl Hub {
 
     fn restore_member(&mut self, conn: ConnId, replica: Replica, cx: &Context<'_>, out: &mut Out) {
         let id = replica.device.device_id.clone();
-        if self.known(&id).is_none() {
+        // As the store has it, if its list is here.
+        let stored = self.known(&id).map(|known| known.device.is_online);
+        if stored.is_none() {
             let device = Device { is_online: false, ..replica.device };
             self.devices.push(Known { device, offline_at: None });
         }
@@ -197,6 +200,9 @@ impl Hub {
             Member::new(replica.session, replica.generation, id.clone(), replica.family, replica.caps, conn);
         member.away = replica.away;
         member.next_seq = replica.last_seq + 1;
+        if replica.away.is_some() {
+            member.leap();
+        }
         if planted!(self, SeqReuseOnRecovery) {
             member.next_seq = replica.acked + 1;
         }
@@ -217,7 +223,7 @@ impl Hub {
             };
             known.device.is_online = online;
             known.offline_at = offline_at.filter(|_| online);
-            if !online {
+            if !online || stored == Some(false) {
                 // The hub before this one may have died before it wrote so.
                 out.push(Effect::Presence { row: known.device.id, online, at: cx.now });
             }

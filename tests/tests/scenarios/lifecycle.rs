@@ -60,7 +60,7 @@ async fn a_second_start_is_quick_and_has_everything(topology: Topology) {
     user.sign_in_again().await.unwrap();
     let phone = user.raw("phone").await;
     assert_eq!(phone.welcome["device"]["id"], before["id"]);
-    let refused = User { signed_in: user.signed_in.clone(), ..user.clone() };
+    let refused = user.clone();
     user.api.logout(&user.signed_in.access_token).await.unwrap();
     drop(phone);
     server.stop().await;

@@ -197,6 +197,25 @@ fn evidence_from_an_outage_waits_for_a_renewal() {
 }
 
 #[test]
+fn evidence_from_an_outage_counts_for_nothing_at_first() {
+    let mut machine = Coordinator::new(ME);
+    let _ = machine.handle(renewed(0, term(None, 0, 9_000)), at(0));
+    let _ = machine.handle(Input::Term { sent_at: at(0), epoch: Some(1) }, at(5));
+    let _ = rows(&mut machine, 10, nodes(&[(ME, 0), (B, 100)]), shared(&[ME, B]));
+    // The store is away; somebody does not reach B for a moment.
+    let _ = machine.handle(Input::Report { dead: B.into(), silent: ms(300) }, at(5_000));
+    let _ = machine.handle(Input::RowsFailed { read: 2 }, at(5_900));
+    // It is back, and B has not renewed yet: whichever of its answers comes first.
+    let _ = machine.handle(Input::Tick, at(9_900));
+    let effects = rows(&mut machine, 10_000, nodes(&[(ME, 0), (B, 9_900)]), Vec::new());
+    assert_eq!(evicted(&effects), []);
+    let _ = machine.handle(renewed(10_000, term(Some(ME), 1, 9_000)), at(10_010));
+    let _ = machine.handle(Input::Tick, at(10_900));
+    let effects = rows(&mut machine, 10_910, nodes(&[(ME, 0), (B, 10_800)]), Vec::new());
+    assert_eq!(evicted(&effects), []);
+}
+
+#[test]
 fn moves_go_in_batches_and_none_is_ordered_twice() {
     let mut machine = coordinator();
     let slots = shared(&[ME, B]);

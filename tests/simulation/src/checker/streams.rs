@@ -146,6 +146,9 @@ fn at_rest(history: &History, found: &mut Vec<Violation>) {
         }
         for stream in &live {
             let parties = std::iter::once(&stream.initiator).chain(&stream.accepted).chain(&stream.ringing);
+            if !rested.records[user].contains_key(&stream.id) {
+                report(format!("at rest stream {} has no record", stream.id));
+            }
             if stream.accepted.is_none() {
                 report(format!("at rest stream {} still rings", stream.id));
             }

@@ -42,6 +42,8 @@ impl Timeline {
         let mut attached: BTreeMap<PipeNo, usize> = BTreeMap::new();
         let mut troubled: std::collections::BTreeSet<PipeNo> = std::collections::BTreeSet::new();
         let mut down: BTreeMap<usize, Millis> = BTreeMap::new();
+        let mut at_gateway: BTreeMap<PipeNo, usize> = BTreeMap::new();
+        let mut evicted: std::collections::BTreeSet<usize> = std::collections::BTreeSet::new();
         for Entry { at, what } in &history.entries {
             match what {
                 What::Welcomed { device, pipe, session, .. } if !troubled.contains(pipe) => {
@@ -55,20 +57,51 @@ impl Timeline {
                         timeline.steady[span].to = *at;
                     }
                 }
-                What::Attached { device, pipe, .. } => {
+                What::Attached { device, pipe, gateway, .. } => {
+                    at_gateway.insert(*pipe, *gateway);
                     attached.insert(*pipe, timeline.attached.len());
                     timeline.attached.push(Span::open(*device, *at));
+                    if evicted.contains(gateway) {
+                        // The others do not count on it.
+                        troubled.insert(*pipe);
+                        if let Some(span) = timeline.attached.last_mut() {
+                            span.to = *at;
+                            span.how = Some(Parted::Ended);
+                        }
+                    }
+                }
+                What::GatewayEvicted { gateway } => {
+                    evicted.insert(*gateway);
+                    let held: Vec<PipeNo> =
+                        at_gateway.iter().filter(|(_, at)| *at == gateway).map(|(pipe, _)| *pipe).collect();
+                    for pipe in held {
+                        troubled.insert(pipe);
+                        if let Some(span) = attached.get(&pipe).copied() {
+                            timeline.attached[span].to = *at;
+                            timeline.attached[span].how = Some(Parted::Crashed);
+                        }
+                        if let Some(span) = steady.remove(&pipe) {
+                            timeline.steady[span].to = *at;
+                        }
+                    }
                 }
                 What::Detached { pipe, how, .. } => {
+                    let lost = at_gateway.get(pipe).is_some_and(|gateway| evicted.contains(gateway));
                     if let Some(span) = attached.remove(pipe) {
-                        timeline.attached[span].to = *at;
-                        timeline.attached[span].how = Some(*how);
+                        // Of one that counts as lost a clean end may still be heard.
+                        let clean = matches!(how, Parted::Clean | Parted::Ended);
+                        if !lost {
+                            timeline.attached[span].to = *at;
+                        }
+                        if !lost || clean {
+                            timeline.attached[span].how = Some(*how);
+                        }
                     }
                     if let Some(span) = steady.remove(pipe) {
                         timeline.steady[span].to = *at;
                     }
                 }
-                What::HubCrashed { user } => {
+                What::HubCrashed { user, .. } => {
                     down.entry(*user).or_insert(*at);
                 }
                 What::HubRecovered { user } => {
@@ -76,7 +109,7 @@ impl Timeline {
                         timeline.disturbed.push((*user, since, *at));
                     }
                 }
-                What::BusStalled { user, until } => timeline.disturbed.push((*user, *at, *until)),
+                What::BusStalled { user, since, until } => timeline.disturbed.push((*user, *since, *until)),
                 _ => {}
             }
         }
