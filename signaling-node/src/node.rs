@@ -1,6 +1,5 @@
 //! A signaling node: its shards, and the way from the bus to them.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -225,17 +224,20 @@ impl Node {
 
     /// Lets go of the hubs of a slot: nothing is given to them any more.
     pub(crate) fn drop_hubs(&self, slot: Slot) {
-        for shard in &self.shards {
-            shard.express.close_slot(slot);
-            shard.tell(ShardMsg::Drop(slot, None));
-        }
+        let shard = self.shard_of(slot);
+        shard.express.close_slot(slot);
+        shard.tell(ShardMsg::Drop(slot));
     }
 
-    /// Waits until hubs that [`Node::drop_hubs`] has let go of have stopped.
-    pub(crate) async fn dropped(&self, slot: Slot) {
-        for shard in &self.shards {
+    /// Waits until all hubs that [`Node::drop_hubs`] has let go of have stopped.
+    pub(crate) async fn dropped(&self) {
+        let told = self.shards.iter().map(|shard| {
             let (answer, answered) = oneshot::channel();
-            shard.tell(ShardMsg::Drop(slot, Some(answer)));
+            shard.tell(ShardMsg::Barrier(answer));
+            answered
+        });
+        // All of them first, so that they work side by side.
+        for answered in told.collect::<Vec<_>>() {
             // An error: the shard has ended, and its hubs with it.
             let _ = answered.await;
         }
@@ -256,10 +258,12 @@ impl Node {
     }
 
     fn shard(&self, user: UserId) -> &Shard {
-        let mut hasher = DefaultHasher::new();
-        user.hash(&mut hasher);
-        let at = hasher.finish() % self.shards.len() as u64;
-        &self.shards[usize::try_from(at).unwrap_or_default()]
+        self.shard_of(Slot::of(user))
+    }
+
+    /// All users of a slot are in one shard.
+    fn shard_of(&self, slot: Slot) -> &Shard {
+        &self.shards[usize::from(slot.number()) % self.shards.len()]
     }
 }
 

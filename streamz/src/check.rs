@@ -33,7 +33,10 @@ pub(crate) async fn run(role: Role, args: ConfigArgs) -> Result<(), Failure> {
             let (settings, _) = fleet::bus(&config)?;
             for answer in redis::check(&settings).await {
                 let outcome = match answer {
-                    Ok(server) => Ok(format!("Redis {} answers", server.version.as_deref().unwrap_or("of some version"))),
+                    Ok(server) => Ok(format!(
+                        "Redis {} answers",
+                        server.version.as_deref().unwrap_or("of some version")
+                    )),
                     Err(error) => Err(format!("REDIS_URL: {error}")),
                 };
                 say("bus", outcome);

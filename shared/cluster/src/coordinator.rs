@@ -34,8 +34,9 @@ pub const GAP: Duration = Duration::from_secs(2);
 pub const GRACE: Duration = Duration::from_secs(5);
 /// Rows are not read more often than this, however many hints come.
 pub const READ_PAUSE: Duration = Duration::from_millis(50);
-/// Moves in flight to or from a node.
-pub const MOVES_MAX: usize = 64;
+/// Moves that are ordered at a time, to or from a node. It carries out a few of them at once
+/// ([`SEALED_MAX`](crate::keeper::SEALED_MAX)); the rest wait for their turn there, so that it need not wait for orders.
+pub const MOVES_MAX: usize = 512;
 /// Reports that are remembered; later ones are dropped, and come again.
 pub const EVIDENCE_MAX: usize = 1024;
 

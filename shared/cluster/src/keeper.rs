@@ -33,6 +33,8 @@ use crate::table::Fence;
 
 /// The most slots of one claim.
 pub const CLAIM_MAX: usize = 64;
+/// Slots that are sealed at a time, for their hubs stand still until the heir serves them.
+pub const SEALED_MAX: usize = 64;
 /// The bits of a hub's epoch that count the hubs of one tenure; the slot's epoch is above them. When they are used up
 /// they begin anew: what has to differ are the hubs of one user that follow each other.
 pub const HUB_EPOCH_BITS: u32 = 24;

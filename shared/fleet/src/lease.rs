@@ -54,6 +54,8 @@ pub struct View {
     pub gateways: Vec<GatewayId>,
     /// All nodes with a row.
     pub nodes: Vec<NodeId>,
+    /// Those of them that want to stay.
+    pub staying: Vec<NodeId>,
 }
 
 impl View {
@@ -272,6 +274,7 @@ impl Reader {
             rows: rows.collect(),
             gateways: gateways.processes.iter().map(|row| GatewayId(row.id.0)).collect(),
             nodes: nodes.processes.iter().map(|row| NodeId(row.id.0)).collect(),
+            staying: nodes.processes.iter().filter(|row| !row.draining).map(|row| NodeId(row.id.0)).collect(),
         };
         Ok((view, live))
     }

@@ -1,4 +1,4 @@
-//! A shard keeps the hubs of the users that hash to it: awake as actors, asleep as plain values.
+//! A shard keeps the hubs of the users of its slots: awake as actors, asleep as plain values.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,8 +40,10 @@ pub(crate) enum ShardMsg {
     Start { user: UserId, epoch: u64, recover_from: Vec<GatewayId> },
     /// By the steward: a hub may read its user's devices.
     Load { user: UserId, epoch: u64 },
-    /// By the steward: the hubs of a slot are over. Answered once they have stopped.
-    Drop(Slot, Option<oneshot::Sender<()>>),
+    /// By the steward: the hubs of a slot are over.
+    Drop(Slot),
+    /// By the steward: answered once all that was said before is done.
+    Barrier(oneshot::Sender<()>),
     /// By the steward: the node may decide again.
     Decide,
     /// By the steward: which streams does a user's hub know?
@@ -152,13 +154,9 @@ impl Actor for ShardActor {
                 state.express.settled(user);
             }
             ShardMsg::Load { user, epoch } => state.load(user, epoch),
-            ShardMsg::Drop(slot, answer) => {
-                state.drop_slot(slot).await;
-                if let Some(answer) = answer {
-                    // Whoever asked may have gone.
-                    let _ = answer.send(());
-                }
-            }
+            ShardMsg::Drop(slot) => state.drop_slot(slot).await,
+            // Whoever asked may have gone.
+            ShardMsg::Barrier(answer) => drop(answer.send(())),
             ShardMsg::Decide => state.decide(),
             ShardMsg::Streams(user, answer) => state.streams(user, answer),
             ShardMsg::CheckUsers => state.check_users(&myself),

@@ -82,6 +82,7 @@ impl FleetNode {
             state.peers = Some(peers.clone());
             state.gateways.clear();
             state.nodes.clear();
+            state.staying.clear();
             state.to_coordinator = Some(news);
         }
         let lease = self.settings.lease.clone();
@@ -189,6 +190,7 @@ impl Member for Incarnation {
         }
         state.gateways.clone_from(&view.gateways);
         state.nodes.clone_from(&view.nodes);
+        state.staying.clone_from(&view.staying);
         let input = keeper::Input::Read { version: view.version, rows: view.rows, gateways: view.gateways };
         self.fleet.handle_locked(&mut state, input);
     }

@@ -99,6 +99,8 @@ struct State {
     /// Everybody who lived when the store was read last.
     gateways: Vec<GatewayId>,
     nodes: Vec<NodeId>,
+    /// Nodes that would take slots.
+    staying: Vec<NodeId>,
     coordinator: Option<NodeId>,
     to_coordinator: Option<mpsc::Sender<coordinator::News>>,
 }
@@ -139,6 +141,7 @@ impl FleetNode {
                 peers: None,
                 gateways: Vec::new(),
                 nodes: Vec::new(),
+                staying: Vec::new(),
                 coordinator: None,
                 to_coordinator: None,
             }),
@@ -166,20 +169,15 @@ impl FleetNode {
         }
     }
 
-    /// Gives the slots away, waits until they are gone or for as long as an end may take, and stops. To be called once,
-    /// and followed by the end of [`FleetNode::run`].
+    /// Gives the slots away, waits until they are gone, nobody is there to take them, or for as long as an end may take;
+    /// and stops. To be called once, and followed by the end of [`FleetNode::run`].
     pub async fn drain(&self, stopping: &CancellationToken) {
-        let (lease, alone) = {
-            let state = self.state.lock();
-            (state.lease.clone(), state.nodes.len() <= 1)
-        };
-        if let Some(lease) = lease
-            && !alone
-        {
+        let lease = self.state.lock().lease.clone();
+        if let Some(lease) = lease {
             match lease.set_draining().await {
                 Ok(()) => {
                     let gone = async {
-                        while self.state.lock().keeper.stats().slots > 0 {
+                        while self.has_slots_to_give() {
                             tokio::time::sleep(Duration::from_millis(20)).await;
                         }
                     };
@@ -191,6 +189,11 @@ impl FleetNode {
             }
         }
         stopping.cancel();
+    }
+
+    fn has_slots_to_give(&self) -> bool {
+        let state = self.state.lock();
+        state.keeper.stats().slots > 0 && state.staying.iter().any(|node| *node != state.id)
     }
 
     fn handle(&self, input: keeper::Input) {

@@ -58,9 +58,7 @@ pub(super) async fn run(
 impl FleetNode {
     async fn flush(&self, tenures: &[Tenure]) {
         let flushed = async {
-            for tenure in tenures {
-                self.node.dropped(tenure.slot).await;
-            }
+            self.node.dropped().await;
             for tenure in tenures {
                 self.node.desk().flushed(*tenure).await;
             }

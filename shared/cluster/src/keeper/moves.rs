@@ -3,16 +3,23 @@
 use streamz_protocol::Millis;
 use streamz_protocol::cluster::{Assignment, Epoch, Slot, Tenure};
 
-use super::{Effect, HandOver, Held, Keeper, Stage};
+use super::{Effect, HandOver, Held, Keeper, SEALED_MAX, Stage};
 
 impl Keeper {
     /// Begins what is ordered, for slots that every gateway has confirmed: until then an answer to the claim is on its
-    /// way. Called with each read, so that a move that failed is tried again only while the store answers.
+    /// way. Called with each read and after each success, so that a move that failed is tried again only while the
+    /// store answers. A slot that waits for its turn is served meanwhile.
     pub(super) fn start_moves(&mut self, out: &mut Vec<Effect>) {
+        let sealed = self.held.values().filter(|held| held.is_sealed()).count();
+        let mut room = SEALED_MAX.saturating_sub(sealed);
         for (slot, held) in &mut self.held {
+            if room == 0 {
+                return;
+            }
             if held.heir.is_none() || held.stage != Stage::Confirmed {
                 continue;
             }
+            room -= 1;
             held.stage = Stage::Flushing;
             held.hubs.clear();
             for peer in self.gateways.values_mut() {
@@ -47,6 +54,7 @@ impl Keeper {
                 self.fence.learn(next);
                 self.end(tenure.slot, out);
                 out.push(Effect::Publish { version, change: Assignment { tenure: next, owner: Some(heir) } });
+                self.start_moves(out);
             }
             HandOver::Refused => {
                 // The coordinator wants something else meanwhile: a read says what, or has said so already.

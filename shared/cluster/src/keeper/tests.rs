@@ -296,6 +296,23 @@ fn a_move_flushes_hands_over_and_tells() {
 }
 
 #[test]
+fn few_slots_are_sealed_at_a_time_and_the_rest_is_served() {
+    let tenures: Vec<Tenure> =
+        Slot::all().take(SEALED_MAX + 2).map(|slot| Tenure { slot, epoch: Epoch(5) }).collect();
+    let rows: Vec<SlotRow> = tenures.iter().map(|tenure| row(*tenure, ME, Some(OTHER))).collect();
+    let mut keeper = Keeper::new(ME);
+    let _ = tell(&mut keeper, read(&rows, &[]));
+    assert_eq!(keeper.moving().len(), SEALED_MAX);
+    assert!(tenures[SEALED_MAX..].iter().all(|tenure| keeper.is_confirmed(tenure.slot)));
+    // The next one begins when one is done.
+    let first = tenures[0];
+    assert_eq!(tell(&mut keeper, Input::Flushed(first, true)), [Effect::HandOver(first, OTHER)]);
+    let effects = tell(&mut keeper, Input::HandedOver(first, HandOver::Done { version: 9 }));
+    assert_eq!(effects.last(), Some(&Effect::Flush(tenures[SEALED_MAX])));
+    assert_eq!(keeper.moving().len(), SEALED_MAX);
+}
+
+#[test]
 fn a_move_that_fails_claims_the_slot_anew() {
     let (u, t) = (user(1), at(user(1), 5));
     for how in [None, Some(HandOver::Refused), Some(HandOver::Unknown)] {
