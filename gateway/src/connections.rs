@@ -15,6 +15,9 @@ use crate::hubs::Hubs;
 use crate::identity::Identity;
 use crate::inbox::{Inbox, ToSession};
 
+/// Devices that are sent to other gateways in a second, if there is time: each of them costs somebody a handshake.
+pub const LEAVES_PER_SECOND: u32 = 500;
+
 /// The connections of one gateway.
 pub struct Connections {
     identity: Identity,
@@ -81,6 +84,21 @@ impl Connections {
             let after_ms = spread_ms.saturating_mul(at as u64) / count;
             // One that overflowed is closing already.
             let _ = inbox.push(ToSession::Drain { after_ms });
+            let _ = inbox.push(ToSession::Close(CloseCode::Draining));
+        }
+    }
+
+    /// The same one after the other, where other gateways take the devices: each is told in its turn to come back at
+    /// once, and served until then. It takes `within` at most, and no longer than [`LEAVES_PER_SECOND`] needs.
+    pub async fn drain_in_turn(&self, within: Duration) {
+        let inboxes: Vec<Arc<Inbox>> = self.inboxes.read().values().cloned().collect();
+        let count = u32::try_from(inboxes.len()).unwrap_or(u32::MAX).max(1);
+        let pause = (Duration::from_secs(1) / LEAVES_PER_SECOND).min(within / count);
+        let began = tokio::time::Instant::now();
+        for (turn, inbox) in (0_u32..).zip(inboxes) {
+            // Timers are no finer than a millisecond: some go together then.
+            tokio::time::sleep_until(began + pause.saturating_mul(turn)).await;
+            let _ = inbox.push(ToSession::Drain { after_ms: 0 });
             let _ = inbox.push(ToSession::Close(CloseCode::Draining));
         }
     }

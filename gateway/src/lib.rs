@@ -19,6 +19,6 @@ mod upgrade;
 mod wire;
 pub mod ws;
 
-pub use connections::Connections;
+pub use connections::{Connections, LEAVES_PER_SECOND};
 pub use identity::Identity;
 pub use socket::{Authority, Sockets};

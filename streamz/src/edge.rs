@@ -159,9 +159,20 @@ impl Edge {
     /// Sends every device away, and waits until they have gone.
     pub(crate) async fn send_away(&self, config: &Config) {
         self.sockets.connections.drain(COME_BACK_WITHIN.min(config.drain_timeout));
+        self.wait_for_devices(config.drain_timeout).await;
+    }
+
+    /// The same one after the other, for there are other gateways.
+    pub(crate) async fn send_away_in_turn(&self, config: &Config) {
+        let turns = config.drain_timeout * 3 / 4;
+        self.sockets.connections.drain_in_turn(turns).await;
+        self.wait_for_devices(config.drain_timeout - turns).await;
+    }
+
+    async fn wait_for_devices(&self, within: Duration) {
         self.sockets.stopping.cancel();
         self.web_sockets.close();
-        if tokio::time::timeout(config.drain_timeout, self.web_sockets.wait()).await.is_err() {
+        if tokio::time::timeout(within, self.web_sockets.wait()).await.is_err() {
             tracing::warn!(left = self.web_sockets.len(), "some devices did not take their leave in time");
         }
     }

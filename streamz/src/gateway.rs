@@ -67,7 +67,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
             None => {
                 let leave = async {
                     let announced = tokio::time::timeout(ANNOUNCE_WITHIN, gateway.start_draining());
-                    let (_, ()) = tokio::join!(announced, edge.send_away(&config));
+                    let (_, ()) = tokio::join!(announced, edge.send_away_in_turn(&config));
                     gateway.flush(LAST_WRITES).await;
                     leaving.cancel();
                 };

@@ -35,10 +35,17 @@ impl Session {
                 self.plain(Body::with(&ServerMessage::Pong {}, own.id.as_ref(), None), out);
                 self.answer(own, Answer::Taken, cx.now, out);
             }
-            Ok(ClientMessage::Auth { .. }) if self.checking.is_some() => {
-                let text = "Another token is being checked; send this one again.";
-                self.plain(Body::error(ErrorCode::Unavailable, text, None), out);
-            }
+            Ok(ClientMessage::Auth { .. }) if self.checking.is_some() => match &own.id {
+                None => {
+                    let text = "Another token is being checked; send this one again.";
+                    self.plain(Body::error(ErrorCode::Unavailable, text, None), out);
+                }
+                // The one that is being checked will have its outcome.
+                Some(id) if self.checking.as_ref().is_some_and(|checked| checked.id.as_ref() == Some(id)) => {
+                }
+                // An earlier one, sent again: what came of it is said again.
+                Some(_) => self.answer(own, Answer::Taken, cx.now, out),
+            },
             Ok(ClientMessage::Auth { token }) => {
                 self.checking = Some(own);
                 out.push(Effect::CheckToken(token));

@@ -170,6 +170,7 @@ impl Hub {
             })
         });
         let mut session = match resumable {
+            // What it settles for itself goes into the replay: nothing is sent before `Attached`.
             Some(at) => self.resume(at, conn, attach, generation, cx.now, out),
             None => self.begin(conn, attach, generation, cx, out),
         };
@@ -181,11 +182,11 @@ impl Hub {
             && !planted!(self, PartialReplay)
             && !self.member_by_session(session).is_some_and(|at| whole(&self.members[at]))
         {
-            if let Some(at) = self.member_by_session(session) {
-                self.members[at].conn = None;
-            }
             session = self.begin(conn, attach, generation, cx, out);
             resumed = false;
+        }
+        if let Some(at) = self.member_by_session(session) {
+            self.members[at].conn = Some(conn);
         }
         let attached =
             self.member_by_session(session).and_then(|at| self.snapshot(at, attach.attempt, resumed, cx.now));
@@ -232,10 +233,9 @@ impl Hub {
         member.family = attach.family;
         member.caps = attach.caps;
         let confirmed = attach.resume.map(|resume| member.ack(resume.last_seq)).unwrap_or_default();
-        // What this settles for the session itself goes into the replay: nothing is sent before `Attached`.
+        let session = self.members[at].session;
         self.judge(confirmed, now, out);
-        self.members[at].conn = Some(conn);
-        self.members[at].session
+        session
     }
 
     fn snapshot(&mut self, at: usize, attempt: u32, resumed: bool, now: Millis) -> Option<Attached> {

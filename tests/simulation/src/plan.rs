@@ -127,7 +127,7 @@ impl Plan {
         let users = (0..dice.size(1, 3)).map(|_| dice.size(2, 5)).collect();
         let small = dice.chance(50);
         let limits = if small { Self::small_limits(dice) } else { Limits::default() };
-        let text = match (small, dice.chance(30)) {
+        let text = match (small, dice.chance(10)) {
             (true, _) => 2_000,
             (false, true) => 40_000,
             (false, false) => 4_000,
@@ -138,8 +138,8 @@ impl Plan {
             users,
             gateways: dice.size(1, if profile.is_cluster() { 3 } else { 2 }),
             limits: Arc::new(limits),
-            active: dice.millis(30_000, 150_000),
-            pace: Duration::from_millis(dice.pick(&[150, 600, 2_000, 8_000])),
+            active: dice.millis(30_000, 120_000),
+            pace: Duration::from_millis(dice.pick(&[150, 600, 600, 2_000, 8_000])),
             device_delay: dice.pick(&[5, 60, 400]),
             bus_delay: if quick { 0 } else { dice.pick(&[3, 40, 300]) },
             store_delay: dice.pick(&[5, 80, 900]),

@@ -144,6 +144,10 @@ fn tokens_are_checked_one_at_a_time() {
     let checked = bench.handle(Input::TokenChecked(None));
     assert_eq!(messages(&checked)[0].id.as_ref().unwrap().as_str(), "a");
     assert_eq!(words(&bench.text(&auth("b"))), ["check T"]);
+    // An earlier one has its outcome, whatever is being checked.
+    bench.frames([delivered(1, 1, "a")]);
+    assert_eq!(words(&bench.text(&auth("a"))), ["delivered a"]);
+    assert!(bench.text(&auth("b")).is_empty(), "its outcome is to come");
 }
 
 #[test]

@@ -54,6 +54,9 @@ pub(crate) struct Polled {
     nodes: Vec<NodeId>,
 }
 
+/// How old the list of gateways is that a node with a fault goes by.
+const STALE: Duration = Duration::from_secs(5);
+
 impl World {
     pub(super) fn renew(&mut self, id: ProcessId) {
         if self.cluster.processes.contains_key(&id) {
@@ -81,9 +84,13 @@ impl World {
             Role::Node(node) => node.keeper.version(),
             Role::Gateway { router, .. } => router.table().version(),
         };
-        let now = self.cluster.postgres.gateways();
+        let (now, gateways) = (self.now, self.cluster.postgres.gateways());
         let Some(process) = self.cluster.processes.get_mut(&id) else { return };
-        let early = std::mem::replace(&mut process.before, now);
+        process.before.push((now, gateways));
+        // The last that is old enough, and what is younger.
+        let old = process.before.iter().rposition(|(at, _)| *at + STALE <= now).unwrap_or(0);
+        process.before.drain(..old);
+        let early = process.before[0].1.clone();
         self.ask(id, Ask::Poll { since, early });
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamz_cluster::coordinator::Kind;
-use streamz_protocol::{Millis, ProcessId};
+use streamz_protocol::{Millis, NodeId, ProcessId};
 
 use super::{Ev, Trouble};
 use crate::history::What;
@@ -51,12 +51,7 @@ impl World {
                 let until = self.until(&[1_000, 9_000]);
                 self.cut_off(any, until);
             }
-            Trouble::Island => {
-                let until = self.until(&[15_000, 45_000]);
-                self.cut_off(node, until);
-                self.cut_off(gateway, until);
-                self.divide(gateway);
-            }
+            Trouble::Island => self.isolate(node, gateway, &all),
             Trouble::Postgres => {
                 if !self.store_away {
                     self.saw(What::StoreAway);
@@ -79,6 +74,25 @@ impl World {
                 self.report(node, any, silent);
             }
         }
+    }
+
+    /// A node and a gateway that reach each other and not Postgres; sometimes by a Redis of their own, and nobody else.
+    fn isolate(&mut self, node: ProcessId, gateway: ProcessId, all: &[ProcessId]) {
+        let until = self.until(&[15_000, 45_000]);
+        self.cut_off(node, until);
+        self.cut_off(gateway, until);
+        // An island with the coordinator in it goes on deciding: `docs/cluster.md` says so.
+        let coordinates = self.cluster.postgres.term_row(self.now).holder == Some(NodeId(node.0));
+        let instances = self.plan.cluster.as_ref().map_or(1, |terrain| terrain.instances);
+        if instances > 1 && !coordinates && self.dice.chance(70) {
+            for id in all {
+                let instance = usize::from(*id != node && *id != gateway);
+                for inbound in [true, false] {
+                    self.cluster.bus.part(*id, instance, inbound, self.now, until);
+                }
+            }
+        }
+        self.divide(gateway);
     }
 
     /// Some of the devices at a gateway lose their connections, and most of them will find another one.

@@ -26,8 +26,8 @@ pub(crate) struct Process {
     pub(super) poll_again: bool,
     /// Who is the coordinator, by the last renewal.
     pub(super) holder: Option<NodeId>,
-    /// The gateways at the time of the last question.
-    pub(super) before: Vec<GatewayId>,
+    /// The gateways at the time of earlier questions: for a planted fault.
+    pub(super) before: Vec<(Millis, Vec<GatewayId>)>,
     /// Other processes that a reading has shown.
     pub(super) seen: BTreeSet<ProcessId>,
     /// Those of them that are gone.
