@@ -132,6 +132,11 @@ impl Listener for Incarnation {
                 served.revoked.insert(family, at, now);
                 self.fleet.close_soon(user, family);
             }
+            Packet::Evicted => {
+                if let Some(lease) = self.lease.get() {
+                    lease.evicted();
+                }
+            }
             Packet::Beat { .. } | Packet::Report { .. } | Packet::Frame { .. } | Packet::Ack { .. } => {}
         }
     }

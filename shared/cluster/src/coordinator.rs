@@ -10,13 +10,13 @@
 //! reading began after the last write ended are planned with. So an answer that is lost costs a reading.
 //!
 //! # Bounds
-//! One reading and one write under way; at most [`EVIDENCE_MAX`] reports are remembered; moves are ordered up to
-//! [`MOVES_MAX`] in flight to or from a node.
+//! One reading and one write under way; at most [`EVIDENCE_MAX`] reports are remembered, and [`EVICTED_MAX`] processes
+//! are told that they are gone; moves are ordered up to [`MOVES_MAX`] in flight to or from a node.
 
 mod term;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use streamz_protocol::cluster::{Assignment, SLOTS, Slot, Tenure};
@@ -37,6 +37,10 @@ pub const READ_PAUSE: Duration = Duration::from_millis(50);
 /// Moves that are ordered at a time, to or from a node. It carries out a few of them at once
 /// ([`SEALED_MAX`](crate::keeper::SEALED_MAX)); the rest wait for their turn there, so that it need not wait for orders.
 pub const MOVES_MAX: usize = 512;
+/// For how long a process whose row is gone is told so: one that does not reach the store does not find out by itself.
+pub const TELL_EVICTED: Duration = Duration::from_secs(120);
+/// Processes that are told; of more, the first ones are not told any longer.
+pub const EVICTED_MAX: usize = 256;
 /// Reports that are remembered; later ones are dropped, and come again.
 pub const EVIDENCE_MAX: usize = 1024;
 
@@ -196,6 +200,11 @@ pub enum Effect {
         /// The version of the table.
         version: u64,
     },
+    /// Tell a process that its row is gone: [`Packet::Evicted`](streamz_protocol::cluster::Packet::Evicted). Comes
+    /// every period for a while.
+    TellEvicted(ProcessId),
+    /// That process is not told any longer: nothing of it need be kept.
+    Forget(ProcessId),
     /// Tell all processes what changed: [`Packet::Table`](streamz_protocol::cluster::Packet::Table).
     Publish {
         /// The version of the table.
@@ -257,6 +266,8 @@ pub struct Coordinator {
     /// Since when a process is silent, by reports that the store has not refuted.
     evidence: BTreeMap<ProcessId, Millis>,
     next_period: Millis,
+    /// Processes whose rows have gone, in the order in which they did, and when.
+    evicted: VecDeque<(ProcessId, Millis)>,
     rows: Rows,
     reads: u64,
     writes: u64,
@@ -325,6 +336,7 @@ impl Coordinator {
             answered: None,
             evidence: BTreeMap::new(),
             next_period: Millis(0),
+            evicted: VecDeque::new(),
             rows,
             reads: 0,
             writes: 0,
@@ -363,6 +375,7 @@ impl Coordinator {
             Input::Term { sent_at, epoch } => self.term_answered(sent_at, epoch, now, &mut out),
             Input::Rows { read, sent_at, processes, slots, version } => {
                 self.answered = Some(now);
+                self.find_evicted(&processes, now, &mut out);
                 self.rows_read(read, sent_at, processes, &slots, version);
                 self.work(read, now, &mut out);
             }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamz_cluster::SlotRow;
@@ -84,6 +85,8 @@ pub struct Lease {
     clock: Clock,
     wanted: Notify,
     fence: CancellationToken,
+    /// The coordinator has said that the row is gone.
+    told: AtomicBool,
 }
 
 impl Lease {
@@ -131,6 +134,7 @@ impl Lease {
             clock,
             wanted: Notify::new(),
             fence: CancellationToken::new(),
+            told: AtomicBool::new(false),
         };
         Ok(Arc::new(lease))
     }
@@ -142,6 +146,12 @@ impl Lease {
 
     /// This incarnation cannot go on: [`Lease::run`] ends as if it were evicted.
     pub fn give_up(&self) {
+        self.fence.cancel();
+    }
+
+    /// The coordinator says that the row is gone: [`Lease::run`] ends as if the store had said it.
+    pub fn evicted(&self) {
+        self.told.store(true, Ordering::Relaxed);
         self.fence.cancel();
     }
 
@@ -158,7 +168,11 @@ impl Lease {
         let mut wanted = true;
         loop {
             if wanted {
-                wanted = !self.read(&mut reader, &*member).await;
+                // A store that cannot be reached takes its time; whoever is evicted has none.
+                wanted = tokio::select! {
+                    read = self.read(&mut reader, &*member) => !read,
+                    () = self.fence.cancelled() => true,
+                };
                 if !wanted {
                     // Hints come in crowds.
                     tokio::time::sleep(READ_PAUSE).await;
@@ -167,7 +181,11 @@ impl Lease {
             tokio::select! {
                 () = stopping.cancelled() => return false,
                 () = self.fence.cancelled() => {
-                    self.leave().await;
+                    if self.told.load(Ordering::Relaxed) {
+                        self.say_evicted();
+                    } else {
+                        self.leave().await;
+                    }
                     return true;
                 }
                 () = self.wanted.notified() => wanted = true,
@@ -175,8 +193,7 @@ impl Lease {
                     next_renewal = tokio::time::Instant::now() + RENEW_EVERY;
                     match self.renew(&*member).await {
                         Some(Renewal::Evicted) => {
-                            tracing::error!(process = self.id.0, "this process was evicted; it goes on as another one");
-                            metrics::counter!("streamz_evictions_total").increment(1);
+                            self.say_evicted();
                             self.fence.cancel();
                             return true;
                         }
@@ -189,6 +206,11 @@ impl Lease {
                 }
             }
         }
+    }
+
+    fn say_evicted(&self) {
+        tracing::error!(process = self.id.0, "this process was evicted; it goes on as another one");
+        metrics::counter!("streamz_evictions_total").increment(1);
     }
 
     async fn renew(&self, member: &dyn Member) -> Option<Renewal> {

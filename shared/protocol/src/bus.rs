@@ -13,7 +13,9 @@ use uuid::Uuid;
 use crate::client::Command;
 use crate::objects::Device;
 use crate::server::Body;
-use crate::{CloseCode, ConnId, DeviceId, GatewayId, MessageId, Mid, Millis, SessionId, UserId};
+use crate::{
+    CloseCode, ConnId, DeviceId, GatewayId, MessageId, Mid, Millis, SessionId, TraceContext, UserId,
+};
 
 mod session;
 
@@ -174,6 +176,9 @@ pub struct Message {
     /// What is meant.
     #[n(5)]
     pub command: Command,
+    /// The trace that it belongs to.
+    #[n(6)]
+    pub trace: Option<TraceContext>,
 }
 
 /// How a socket went.

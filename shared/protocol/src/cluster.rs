@@ -146,6 +146,10 @@ pub enum Packet {
         #[n(2)]
         user: Option<UserId>,
     },
+    /// From the coordinator to a process whose row is gone and that may not know: it is over. An id is never used twice,
+    /// so this is true for ever.
+    #[n(6)]
+    Evicted,
 }
 
 /// A frame that a link carries.

@@ -23,9 +23,11 @@ pub mod limits;
 pub mod objects;
 pub mod server;
 pub mod time;
+mod trace;
 pub mod wire;
 
 pub use codes::{CloseCode, EndReason, ErrorCode, Reason};
 pub use ids::{ConnId, DeviceId, GatewayId, MessageId, Mid, NodeId, ProcessId, SessionId, StreamId, UserId};
 pub use limits::Limits;
 pub use time::Millis;
+pub use trace::{InvalidTraceParent, TraceContext};

@@ -124,6 +124,12 @@ impl Actor for HubActor {
         let now = state.surroundings.clock.now();
         match message {
             HubMsg::Up(up, _permit) => {
+                if let Up::Message(_, message) = &up
+                    && let Some(trace) = message.trace
+                {
+                    let kind = message.command.name();
+                    tracing::debug!(user = %state.user, traceparent = %trace, kind, "a message");
+                }
                 state.handled += 1;
                 state.last_input = now;
                 state.step(Input::Up(up), now, &myself);

@@ -133,6 +133,18 @@ impl Office {
                 self.fleet.authorize(streamz_cluster::authority::Input::Beat { coordinator: epoch });
                 None
             }
+            Effect::TellEvicted(process) => {
+                if let Some(peers) = &self.fleet.state.lock().peers {
+                    peers.tell(process, Packet::Evicted);
+                }
+                None
+            }
+            Effect::Forget(process) => {
+                if let Some(peers) = &self.fleet.state.lock().peers {
+                    peers.forget(process);
+                }
+                None
+            }
             Effect::Publish { version, changes } => {
                 let state = self.fleet.state.lock();
                 let gateways = state.gateways.iter().map(|gateway| ProcessId::from(*gateway));

@@ -148,6 +148,12 @@ impl Listener for Incarnation {
             Packet::Report { dead, silent_ms } => {
                 self.news(News::Report { dead, silent: Duration::from_millis(silent_ms) });
             }
+            Packet::Evicted => {
+                let state = self.fleet.state.lock();
+                if let Some(lease) = state.lease.as_ref().filter(|_| state.id == self.id) {
+                    lease.evicted();
+                }
+            }
             Packet::Revoked { .. } | Packet::Frame { .. } | Packet::Ack { .. } => {}
         }
     }

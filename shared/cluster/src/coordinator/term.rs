@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use streamz_protocol::{Millis, NodeId, ProcessId};
 
-use super::{Coordinator, EVIDENCE_MAX, Effect, GAP, GRACE, Held, Kind, LEASE, PERIOD, READ_PAUSE, TermRow};
+use super::{
+    Coordinator, EVICTED_MAX, EVIDENCE_MAX, Effect, GAP, GRACE, Held, Kind, LEASE, PERIOD, ProcessRow,
+    READ_PAUSE, TELL_EVICTED, TermRow,
+};
 use crate::planted::planted;
 
 impl Coordinator {
@@ -55,6 +58,8 @@ impl Coordinator {
 
     pub(super) fn depose(&mut self) {
         self.term = None;
+        // Its successor tells who is gone from then on.
+        self.evicted.clear();
     }
 
     pub(super) fn resign(&mut self, out: &mut Vec<Effect>) {
@@ -90,6 +95,7 @@ impl Coordinator {
             if !nodes.is_empty() {
                 out.push(Effect::Beat { nodes, epoch: held.epoch, version: self.rows.version });
             }
+            self.tell_evicted(now, out);
         }
         if self.rows.wanted && self.rows.reading.is_none() && now >= self.rows.last_read + READ_PAUSE {
             self.reads += 1;
@@ -98,6 +104,28 @@ impl Coordinator {
             self.rows.wanted = false;
             out.push(Effect::ReadRows { read: self.reads, since: self.rows.version });
         }
+    }
+
+    /// Whose row was there and is not any more.
+    pub(super) fn find_evicted(&mut self, rows: &[ProcessRow], now: Millis, out: &mut Vec<Effect>) {
+        let before = self.rows.processes.iter().map(|process| process.id);
+        let gone: Vec<ProcessId> = before.filter(|id| rows.iter().all(|row| row.id != *id)).collect();
+        for id in gone {
+            if self.evicted.len() >= EVICTED_MAX
+                && let Some((first, _)) = self.evicted.pop_front()
+            {
+                out.push(Effect::Forget(first));
+            }
+            self.evicted.push_back((id, now));
+            out.push(Effect::TellEvicted(id));
+        }
+    }
+
+    fn tell_evicted(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        while let Some((id, _)) = self.evicted.pop_front_if(|(_, since)| *since + TELL_EVICTED <= now) {
+            out.push(Effect::Forget(id));
+        }
+        out.extend(self.evicted.iter().map(|(id, _)| Effect::TellEvicted(*id)));
     }
 
     /// While the store answers, only nodes whose lease is good, for a beat must not lend authority to one that is about

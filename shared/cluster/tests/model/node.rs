@@ -171,6 +171,8 @@ impl World {
                     self.tell_all(id, &hint);
                     self.hinted(id, hint);
                 }
+                // In the model whoever is evicted finds out when it renews.
+                coordinator::Effect::TellEvicted(_) | coordinator::Effect::Forget(_) => {}
                 asks => self.ask(id, Ask::Coordinator(Box::new(asks))),
             }
         }

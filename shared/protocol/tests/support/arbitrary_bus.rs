@@ -91,7 +91,9 @@ fn message() -> BoxedStrategy<Box<Message>> {
     let of = (any::<u64>(), option::of(message_id()), option::of(device_id()), any::<u64>());
     (of, instant(), command())
         .prop_map(|((number, id, to, digest), accepted_at, command)| {
-            Box::new(Message { number, id, to, digest, accepted_at, command })
+            let trace = (number % 2 == 0).then(|| format!("00-{digest:032x}-{:016x}-01", number | 1));
+            let trace = trace.and_then(|trace| trace.parse().ok());
+            Box::new(Message { number, id, to, digest, accepted_at, command, trace })
         })
         .boxed()
 }
@@ -264,6 +266,7 @@ fn up() -> BoxedStrategy<Up> {
         device().prop_map(|device| Up::Devices(DeviceChange::Put(Box::new(device)))),
         device_id().prop_map(|device| Up::Devices(DeviceChange::Removed(device))),
         uuid().prop_map(|family| Up::Revoke { family }),
+        Just(Up::Recheck),
         (gateway(), any::<u64>()).prop_map(|(gateway, request)| Up::WhoIsOnline { gateway, request }),
     ];
     one.boxed()
@@ -328,6 +331,7 @@ pub(crate) fn packet() -> BoxedStrategy<Packet> {
         1 => any::<(u64, u64)>()
             .prop_map(|(dead, silent_ms)| Packet::Report { dead: ProcessId(dead), silent_ms }),
         1 => (uuid(), instant()).prop_map(|(family, at)| Packet::Revoked { family, at, user: None }),
+        1 => Just(Packet::Evicted),
     ];
     one.boxed()
 }

@@ -95,6 +95,7 @@ fn message(number: u64, command: Command) -> Message {
         digest: 0xa434_2838_afa2_8bd6,
         accepted_at: ago(250),
         command,
+        trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
     }
 }
 
@@ -267,6 +268,7 @@ fn ups() -> Vec<Up> {
         Up::Announce { conn: CONN, epoch: 17 << 24 | 1, replica: Box::new(replica()) },
         Up::Devices(DeviceChange::Put(Box::new(screen()))),
         Up::Devices(DeviceChange::Removed(porch())),
+        Up::Recheck,
         Up::Revoke { family: FAMILY },
         Up::WhoIsOnline { gateway: GATEWAY, request: 12 },
     ];
@@ -318,6 +320,7 @@ pub(crate) fn packets() -> Vec<Packet> {
         },
         Packet::Report { dead: ProcessId::from(NODE), silent_ms: 300 },
         Packet::Revoked { family: FAMILY, at: ago(15), user: Some(UserId(FAMILY)) },
+        Packet::Evicted,
     ]);
     packets
 }

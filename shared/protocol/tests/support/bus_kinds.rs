@@ -20,6 +20,7 @@ kinds!(
         Packet::Table { .. } => "table",
         Packet::Report { .. } => "report",
         Packet::Revoked { .. } => "revoked",
+        Packet::Evicted => "evicted",
     }
     routed_kind(Routed) {
         Routed::ToHub { frame, .. } => format!("up_{}", up_kind(&frame.up)),
@@ -42,6 +43,7 @@ kinds!(
         Up::Announce { .. } => "announce",
         Up::Devices(DeviceChange::Put(_)) => "devices_put",
         Up::Devices(DeviceChange::Removed(_)) => "devices_removed",
+        Up::Recheck => "recheck",
         Up::Revoke { .. } => "revoke",
         Up::WhoIsOnline { .. } => "who_is_online",
     }
@@ -60,7 +62,7 @@ pub(crate) fn kind(packet: &Packet) -> String {
 }
 
 /// Every kind of packet: no more, no less.
-pub(crate) const KINDS: [&str; 35] = [
+pub(crate) const KINDS: [&str; 37] = [
     "ack",
     "beat",
     "claim",
@@ -70,6 +72,7 @@ pub(crate) const KINDS: [&str; 35] = [
     "down_close",
     "down_forget",
     "down_refused",
+    "evicted",
     "not_mine",
     "online",
     "report",
@@ -93,6 +96,7 @@ pub(crate) const KINDS: [&str; 35] = [
     "up_message_stream_end",
     "up_message_stream_start",
     "up_message_stream_stats",
+    "up_recheck",
     "up_revoke",
     "up_roster",
     "up_who_is_online",

@@ -116,7 +116,7 @@ pub(crate) fn message(session: SessionId, from: &str, number: u64, frame: &Value
     let ClientMessage::Command { to, command } = frame.message else { panic!("a command") };
     let digest = command.digest(to.as_ref());
     let command = command.finish(&id(from), Mid { session, number });
-    Message { number, id: frame.id, to, digest, accepted_at: at, command }
+    Message { number, id: frame.id, to, digest, accepted_at: at, command, trace: frame.trace }
 }
 
 pub(crate) struct Bench {

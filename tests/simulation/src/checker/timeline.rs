@@ -10,6 +10,10 @@ use crate::history::{DeviceNo, Entry, History, Parted, PipeNo, What};
 /// The end of time, for what has not ended.
 pub(super) const NEVER: Millis = Millis(u64::MAX);
 
+/// Whoever came to a gateway so shortly before it was evicted may have found a node there that only it could hear: the
+/// others count on neither.
+const ISLAND: Duration = Duration::from_secs(10);
+
 /// A time during which something was so.
 #[derive(Clone, Debug)]
 pub(super) struct Span {
@@ -77,8 +81,10 @@ impl Timeline {
                     for pipe in held {
                         troubled.insert(pipe);
                         if let Some(span) = attached.get(&pipe).copied() {
-                            timeline.attached[span].to = *at;
-                            timeline.attached[span].how = Some(Parted::Crashed);
+                            let span = &mut timeline.attached[span];
+                            let on_island = span.from + ISLAND > *at;
+                            span.to = if on_island { span.from } else { *at };
+                            span.how = Some(if on_island { Parted::Ended } else { Parted::Crashed });
                         }
                         if let Some(span) = steady.remove(&pipe) {
                             timeline.steady[span].to = *at;

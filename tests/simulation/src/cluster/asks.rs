@@ -180,7 +180,10 @@ impl World {
                         write,
                         outcome: postgres.write(node, epoch, change, now),
                     },
-                    coordinator::Effect::Beat { .. } | coordinator::Effect::Publish { .. } => return None,
+                    coordinator::Effect::Beat { .. }
+                    | coordinator::Effect::Publish { .. }
+                    | coordinator::Effect::TellEvicted(_)
+                    | coordinator::Effect::Forget(_) => return None,
                 };
                 Answer::Coordinator(Box::new(input))
             }

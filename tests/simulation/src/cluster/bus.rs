@@ -27,6 +27,7 @@ pub(crate) enum Packet {
     Beat { coordinator: u64 },
     Table { version: u64, changes: Vec<Assignment> },
     Report { dead: ProcessId, silent: Duration },
+    Evicted,
 }
 
 /// A frame, and when it was sent.
@@ -291,6 +292,7 @@ impl World {
                 self.authority(to, streamz_cluster::authority::Input::Beat { coordinator });
             }
             Packet::Table { version, changes } => self.hinted(to, version, changes),
+            Packet::Evicted => self.evicted(to),
             Packet::Report { dead, silent } => {
                 self.coordinate(to, coordinator::Input::Report { dead, silent });
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamz_cluster::coordinator::Kind;
-use streamz_protocol::{Millis, NodeId, ProcessId};
+use streamz_protocol::{Millis, ProcessId};
 
 use super::{Ev, Trouble};
 use crate::history::What;
@@ -82,9 +82,11 @@ impl World {
         self.cut_off(node, until);
         self.cut_off(gateway, until);
         // An island with the coordinator in it goes on deciding: `docs/cluster.md` says so.
-        let coordinates = self.cluster.postgres.term_row(self.now).holder == Some(NodeId(node.0));
+        let coordinator = self.coordinator();
+        let outside = coordinator.is_some_and(|id| id != node && !self.is_cut(id));
         let instances = self.plan.cluster.as_ref().map_or(1, |terrain| terrain.instances);
-        if instances > 1 && !coordinates && self.dice.chance(70) {
+        if instances > 1 && outside && self.dice.chance(70) {
+            self.cluster.split = until;
             for id in all {
                 let instance = usize::from(*id != node && *id != gateway);
                 for inbound in [true, false] {
@@ -128,7 +130,14 @@ impl World {
         self.everybody_may_wait(until);
     }
 
+    fn coordinator(&self) -> Option<ProcessId> {
+        self.cluster.postgres.term_row(self.now).holder.map(ProcessId::from)
+    }
+
     fn cut_off(&mut self, id: ProcessId, until: Millis) {
+        if self.now < self.cluster.split && self.coordinator() == Some(id) {
+            return;
+        }
         self.cluster.cut.insert(id, until);
         self.excuse(id, until);
     }

@@ -68,6 +68,8 @@ pub(crate) struct Cluster {
     stalled: BTreeMap<ProcessId, Millis>,
     /// Until when a process does not reach Postgres.
     cut: BTreeMap<ProcessId, Millis>,
+    /// Until when some have a Redis of their own.
+    split: Millis,
     /// Until when it is no wonder that a process is evicted.
     excused: BTreeMap<ProcessId, Millis>,
     /// What keepers are still to be told.
@@ -130,6 +132,7 @@ impl Cluster {
             bus: Bus::new(terrain.map_or(0, |terrain| terrain.instances)),
             stalled: BTreeMap::new(),
             cut: BTreeMap::new(),
+            split: Millis(0),
             excused: BTreeMap::new(),
             inbox: VecDeque::new(),
             keeping: false,

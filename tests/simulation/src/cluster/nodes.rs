@@ -332,6 +332,8 @@ impl World {
                     self.announce_table(id, version, &changes);
                     self.hinted(id, version, changes);
                 }
+                coordinator::Effect::TellEvicted(to) => self.publish(id, to, Packet::Evicted),
+                coordinator::Effect::Forget(_) => {}
                 asks => self.ask(id, Ask::Coordinator { effect: Box::new(asks), sent_at: local }),
             }
         }
