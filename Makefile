@@ -62,6 +62,8 @@ build: ## the optimised program, in target/release/streamz
 
 # Everything is built at once and with the same features, so that nothing is compiled twice; STREAMZ_BIN tells the
 # end-to-end tests that the program is there.
+# More tests at a time than there are cores: end-to-end tests wait for most of their time.
+export RUST_TEST_THREADS ?= 4
 TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))
 SIMULATION = cargo test -p streamz-simulation --profile sim
 

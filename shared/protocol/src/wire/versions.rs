@@ -36,7 +36,7 @@ enum NextPacket {
         #[cbor(default)]
         credit: u32,
     },
-    #[n(6)]
+    #[n(7)]
     Hello {
         #[n(0)]
         since: Millis,
@@ -159,7 +159,7 @@ fn a_newer_process_takes_the_default_for_what_an_older_one_does_not_say() {
 #[test]
 fn a_new_kind_of_packet_is_refused_by_its_number() {
     let hello = decode_packet(&bytes(&NextPacket::Hello { since: NOW }), NOW);
-    assert_eq!(hello, Err(PacketError::UnknownKind(6)));
+    assert_eq!(hello, Err(PacketError::UnknownKind(7)));
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub(crate) struct Polled {
 }
 
 /// How old the list of gateways is that a node with a fault goes by.
-const STALE: Duration = Duration::from_secs(5);
+const STALE: Duration = Duration::from_secs(20);
 
 impl World {
     pub(super) fn renew(&mut self, id: ProcessId) {
