@@ -1,0 +1,398 @@
+import { deferred } from "../deferred.js";
+import { Emitter } from "../emitter.js";
+import { StreamzError } from "../errors.js";
+import { Peer } from "./peer.js";
+import { isNews } from "./stats.js";
+
+/** @typedef {import("../wire.js").StreamType} StreamType */
+/** @typedef {import("./stats.js").CallStats} CallStats */
+/** @template T @typedef {ReturnType<typeof deferred<T>>} Deferred */
+
+/**
+ * `interrupted` is mended by itself.
+ * @typedef {"none" | "connecting" | "connected" | "interrupted"} MediaState
+ */
+
+/**
+ * @typedef {object} CallEvents
+ * @property {"ringing" | "active" | "ended"} state
+ * @property {MediaState} media
+ * @property {{ track: MediaStreamTrack, streams: readonly MediaStream[] }} track one more track of the other side
+ * @property {RTCDataChannel} channel opened by the other side, or the one that a data stream begins with
+ * @property {string} declined a device that rang said no; others may still ring
+ * @property {CallStats} stats every few seconds
+ * @property {string} ended with the reason
+ */
+
+/**
+ * @typedef {object} CallParts
+ * @property {import("./calls.js").CallsParts} shared
+ * @property {"outgoing" | "incoming"} direction who began it
+ * @property {string | null} peerId
+ * @property {StreamType} type
+ * @property {string} sourceId
+ * @property {string | null} id
+ * @property {MediaStream | null} media
+ * @property {import("./calls.js").StreamOptions} [options]
+ * @property {boolean} [ongoing] left by a former run of the program
+ * @property {(message: import("../wire.js").Message) => Promise<void>} send
+ * @property {(call: Call) => void} over
+ */
+
+/** How often the path is measured. */
+const STATS_MS = 5_000;
+
+/** How long the media may be away before the call is given up. */
+const MEDIA_MS = 60_000;
+
+/**
+ * One stream between this device and another: rings, goes on, ends.
+ * @extends {Emitter<CallEvents>}
+ */
+export class Call extends Emitter {
+  #parts;
+  /** @type {"ringing" | "active" | "ended"} */
+  #state = "ringing";
+  /** @type {MediaState} */
+  #media = "none";
+  /** @type {Peer | undefined} */
+  #peer;
+  /** @type {Map<MediaStreamTrack, MediaStream[]>} */
+  #tracks = new Map();
+  /** @type {(() => void) | undefined} */
+  #giveUp;
+  /** @type {CallStats | undefined} */
+  #told;
+  /** @type {Deferred<string>} */
+  #accepted = deferred();
+  /** @type {Deferred<MediaStream>} */
+  #ready = deferred();
+  /** @type {Deferred<string>} */
+  #ended = deferred();
+  /** @type {Deferred<RTCDataChannel>} */
+  #channel = deferred();
+
+  /** @param {CallParts} parts */
+  constructor(parts) {
+    super();
+    this.#parts = parts;
+    /** The stream's id; null until the server has given one. */
+    this.id = parts.id;
+    this.direction = parts.direction;
+    /** The other device; null while all are rung. */
+    this.peerId = parts.peerId;
+    this.type = parts.type;
+    /** Who is to send the media. */
+    this.sourceId = parts.sourceId;
+    /** Whether a former run of this program began it: `accept` goes on with it. */
+    this.ongoing = parts.ongoing === true;
+    /** What the other side sends; tracks are added as they come. @type {MediaStream} */
+    this.remoteStream = parts.shared.MediaStream ? new parts.shared.MediaStream() : /** @type {any} */ (null);
+    /** The last reading. @type {CallStats | null} */
+    this.stats = null;
+    /** Why it ended. @type {string | null} */
+    this.endReason = null;
+    /** Lasts on without the server's knowledge, until it is announced anew. */
+    this.orphaned = false;
+    this.#take(parts.media);
+    if (this.ongoing) this.#state = "active";
+  }
+
+  /** Where it stands. */
+  get state() {
+    return this.#state;
+  }
+
+  /** How the media flows. */
+  get media() {
+    return this.#media;
+  }
+
+  /** The other device as it is known, if it is. */
+  get peer() {
+    return this.peerId === null ? undefined : this.#parts.shared.device(this.peerId);
+  }
+
+  /** The device that answered. Rejects with the reason if nobody did: `busy`, `declined`, `timeout`, `offline`, … */
+  get accepted() {
+    return this.#accepted.promise;
+  }
+
+  /** The other side's media, once it flows. Rejects if the call ends before. */
+  get ready() {
+    return this.#ready.promise;
+  }
+
+  /** The reason, once the call is over. Never rejects. */
+  get ended() {
+    return this.#ended.promise;
+  }
+
+  /** Of a data stream: its channel, once open. Rejects if the call ends before. */
+  get channel() {
+    return this.#channel.promise;
+  }
+
+  /** What does the work, for what is not wrapped here. A new one takes its place if the other side begins anew. */
+  get peerConnection() {
+    return this.#peer?.pc;
+  }
+
+  /**
+   * Takes the ring, or goes on with an ongoing call. Resolves with the other side's media once it flows; rejects if
+   * another device was quicker (`answered_elsewhere`) or the call is over.
+   * @param {MediaStream | null} [media] what this side sends
+   * @returns {Promise<MediaStream>}
+   */
+  async accept(media = null) {
+    if (this.direction === "outgoing" && !this.ongoing) throw new StreamzError("wrong_state", "Only the one that is rung accepts.");
+    this.#mustLive();
+    if (this.#peer) return this.ready;
+    this.#take(media);
+    this.#begin(this.ongoing);
+    if (this.ongoing) return this.ready;
+    try {
+      await this.#parts.send({ type: "stream_accept", payload: { stream_id: this.id } });
+    } catch (error) {
+      const code = error instanceof StreamzError ? error.code : "failed";
+      // What became of it is not known: if the accept did arrive, the end tells the other side.
+      if (code === "expired") this.end("failed");
+      else this.over(code);
+      throw error;
+    }
+    this.activate(this.peerId ?? "");
+    return this.ready;
+  }
+
+  /** Refuses the ring. @param {string} [reason] your own word for the other side, at most 32 characters */
+  decline(reason) {
+    if (this.#state === "ended") return;
+    if (this.direction !== "incoming" || this.#state !== "ringing") return this.end(reason);
+    this.#tell("stream_decline", reason);
+    this.over(reason ?? "declined");
+  }
+
+  /** Ends the call, or gives up the ring. @param {string} [reason] your own word for the other side */
+  end(reason) {
+    if (this.#state === "ended") return;
+    // Before the server has given an id there is nothing to end: it is done as soon as there is one.
+    if (this.id !== null) this.#tell("stream_end", reason);
+    this.over(reason ?? (this.#state === "ringing" ? "cancelled" : "ended"));
+  }
+
+  /** Sends one more track: a screen, a second camera. @param {MediaStreamTrack} track @param {MediaStream[]} streams */
+  addTrack(track, ...streams) {
+    this.#mustLive();
+    this.#tracks.set(track, streams);
+    this.#peer?.add(track, streams);
+  }
+
+  /** Sends a track no more. @param {MediaStreamTrack} track */
+  removeTrack(track) {
+    this.#tracks.delete(track);
+    this.#peer?.remove(track);
+  }
+
+  /**
+   * Sends another track in a track's place, such as another camera, without negotiation.
+   * @param {MediaStreamTrack} track
+   * @param {MediaStreamTrack} by
+   */
+  async replaceTrack(track, by) {
+    const streams = this.#tracks.get(track);
+    if (!streams) throw new StreamzError("unknown_track", "This track is not sent in this call.");
+    await this.#peer?.replace(track, by);
+    this.#tracks.delete(track);
+    this.#tracks.set(by, streams);
+  }
+
+  /** Sends silence or black, or the real thing again. @param {"audio" | "video"} kind @param {boolean} muted */
+  mute(kind, muted = true) {
+    for (const track of this.#tracks.keys()) if (track.kind === kind) track.enabled = !muted;
+  }
+
+  /** Opens a data channel; the other side hears of it as `channel`. @param {string} label @param {RTCDataChannelInit} [options] */
+  openChannel(label, options) {
+    if (!this.#peer) throw new StreamzError("wrong_state", "Nobody has answered yet.");
+    return this.#peer.pc.createDataChannel(label, options);
+  }
+
+  /** Looks for a new path now. It is done without being asked when the path breaks or the network changes. */
+  restartIce() {
+    this.#peer?.restart();
+  }
+
+  // What follows is for `Calls`.
+
+  /** Somebody has answered. @param {string} by @internal */
+  activate(by) {
+    if (this.#state !== "ringing") return;
+    this.peerId = by;
+    this.#set("active");
+    if (!this.#peer) this.#begin(true);
+    this.#accepted.resolve(by);
+  }
+
+  /** A description or candidate came. @param {import("../wire.js").Frame} frame @internal */
+  signal({ type, payload }) {
+    if (this.#state === "ended") return;
+    if (type === "ice_candidate") return this.#peer?.candidate(payload);
+    const kind = type === "sdp_offer" ? "offer" : "answer";
+    if (this.#peer?.isReborn(payload.sdp)) {
+      // An offer is answered by a new connection; after an answer it is that one that offers.
+      this.#begin(kind === "answer");
+      if (kind === "answer") return;
+    }
+    // An ongoing call that this program has not taken up has nobody to answer.
+    this.#peer?.description(kind, payload.sdp);
+  }
+
+  /** It is over, whoever ended it. @param {string} reason @param {StreamzError} [cause] @internal */
+  over(reason, cause) {
+    if (this.#state === "ended") return;
+    this.endReason = reason;
+    this.#giveUp?.();
+    this.#peer?.close();
+    this.#setMedia("none");
+    this.#set("ended");
+    for (const waiting of [this.#accepted, this.#ready, this.#channel]) {
+      waiting.reject(cause ?? new StreamzError(reason, `The call is over: ${reason}.`));
+    }
+    this.#ended.resolve(reason);
+    this.emit("ended", reason);
+    this.#parts.over(this);
+  }
+
+  /** @internal */
+  networkChanged() {
+    if (this.#media !== "none") this.#peer?.restart();
+  }
+
+  /** @param {boolean} lapse whether the old ones are about to lapse @internal */
+  renewIceServers(lapse) {
+    this.#peer?.renew(this.#parts.shared.iceServers(), lapse && this.stats?.path === "relay");
+  }
+
+  /** One of several that rang said no. @param {string} by @internal */
+  declinedBy(by) {
+    this.emit("declined", by);
+  }
+
+  /** @param {boolean} begins */
+  #begin(begins) {
+    this.#peer?.close();
+    const { shared, options } = this.#parts;
+    this.#peer = new Peer({
+      RTCPeerConnection: shared.RTCPeerConnection,
+      iceServers: shared.iceServers(),
+      ...(options?.configuration && { configuration: options.configuration }),
+      polite: this.direction === "incoming",
+      begins,
+      type: this.type,
+      wants: this.sourceId !== shared.deviceId,
+      tracks: this.#tracks,
+      clock: shared.clock,
+      random: shared.random,
+      send: (type, payload) => this.#parts.send({ type, payload: { to_device_id: this.peerId, stream_id: this.id, ...payload } }),
+      changed: (state) => this.#connection(state),
+      track: ({ track, streams }) => this.#track(track, streams),
+      channel: (channel) => this.#newChannel(channel),
+      failed: (error) => this.#failed(error),
+    });
+    this.#setMedia("connecting");
+    this.#armGiveUp();
+  }
+
+  /** @param {RTCPeerConnectionState} state */
+  #connection(state) {
+    if (state === "connected") {
+      this.#giveUp?.();
+      this.#giveUp = undefined;
+      this.#setMedia("connected");
+      this.#checkReady();
+      this.#peer?.measure(this.#parts.options?.statsMs ?? STATS_MS, (stats) => this.#measured(stats));
+    } else if (state === "disconnected" || state === "failed") {
+      this.#setMedia("interrupted");
+      if (!this.#giveUp) this.#armGiveUp();
+    }
+  }
+
+  #armGiveUp() {
+    const { clock } = this.#parts.shared;
+    this.#giveUp?.();
+    this.#giveUp = clock.alarm(clock.now() + MEDIA_MS, () => this.end("media_failed"));
+  }
+
+  #checkReady() {
+    if (this.#media !== "connected") return;
+    const waits = this.type !== "data" && this.sourceId !== this.#parts.shared.deviceId;
+    if (!waits || this.remoteStream.getTracks().length > 0) this.#ready.resolve(this.remoteStream);
+  }
+
+  /** @param {MediaStreamTrack} track @param {readonly MediaStream[]} streams */
+  #track(track, streams) {
+    // Of a connection that was replaced: its tracks will never say anything again.
+    for (const old of this.remoteStream.getTracks()) if (old.readyState === "ended") this.remoteStream.removeTrack(old);
+    this.remoteStream.addTrack(track);
+    this.emit("track", { track, streams });
+    this.#checkReady();
+  }
+
+  /** @param {RTCDataChannel} channel */
+  #newChannel(channel) {
+    this.emit("channel", channel);
+    if (this.type !== "data" || channel.label !== "data") return;
+    const open = () => this.#channel.resolve(channel);
+    if (channel.readyState === "open") open();
+    else channel.addEventListener("open", open, { once: true });
+  }
+
+  /** @param {unknown} error */
+  #failed(error) {
+    this.#tell("stream_end", "media_failed");
+    this.over("media_failed", new StreamzError("media_failed", "A description was refused.", { cause: error }));
+  }
+
+  /** @param {CallStats} stats */
+  #measured(stats) {
+    this.stats = stats;
+    this.emit("stats", stats);
+    // One of the two keeps the record, so that it does not go to and fro.
+    if (this.direction !== "outgoing" || this.orphaned || !isNews(stats, this.#told)) return;
+    this.#told = stats;
+    const latency_ms = stats.rttMs ?? undefined;
+    const payload = { stream_id: this.id, connection_type: stats.path, quality: stats.quality, latency_ms };
+    this.#parts.send({ type: "stream_stats", payload }).catch(() => {
+      this.#told = undefined;
+    });
+  }
+
+  /** @param {"stream_decline" | "stream_end"} type @param {string} [reason] */
+  #tell(type, reason) {
+    if (this.orphaned) return;
+    // If the server does not know the stream any more, it is over as it should be.
+    this.#parts.send({ type, payload: { stream_id: this.id, ...(reason && { reason: reason.slice(0, 32) }) } }).catch(() => {});
+  }
+
+  /** @param {MediaStream | null} media */
+  #take(media) {
+    for (const track of media?.getTracks() ?? []) this.#tracks.set(track, [/** @type {MediaStream} */ (media)]);
+  }
+
+  #mustLive() {
+    if (this.#state === "ended") throw new StreamzError(this.endReason ?? "ended", "The call is over.");
+  }
+
+  /** @param {"active" | "ended"} state */
+  #set(state) {
+    this.#state = state;
+    this.emit("state", state);
+  }
+
+  /** @param {MediaState} media */
+  #setMedia(media) {
+    if (media === this.#media) return;
+    this.#media = media;
+    this.emit("media", media);
+  }
+}

@@ -1,0 +1,105 @@
+// A real server for a test, and what stands between it and its clients.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/**
+ * Starts the server that STREAMZ_BIN names.
+ * @param {Record<string, string>} [env]
+ */
+export async function startServer(env = {}) {
+  const binary = process.env.STREAMZ_BIN;
+  if (!binary) {
+    throw new Error("Set STREAMZ_BIN to a streamz binary: these tests talk to a running server.");
+  }
+  const data = env.DATA_DIR ?? (await mkdtemp(join(tmpdir(), "streamz-js-")));
+  const child = spawn(binary, {
+    env: { PATH: process.env.PATH, DATA_DIR: data, PORT: "0", LOGINS_PER_MINUTE: "10000", RUST_LOG: "warn", ...env },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const exited = once(child, "exit");
+  /** @type {string} */
+  const url = await new Promise((resolve, reject) => {
+    let said = "";
+    child.stdout.on("data", (chunk) => {
+      said += chunk;
+      const found = /listens on (http:\S+)/.exec(said);
+      if (found) resolve(found[1]);
+    });
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`The server ended with status ${code}: ${said}`)));
+  });
+  return {
+    url,
+    data,
+    port: Number(new URL(url).port),
+    /** Ends it as a crash would. */
+    async kill() {
+      child.kill("SIGKILL");
+      await exited;
+    },
+    async stop() {
+      child.kill("SIGKILL");
+      await exited;
+      if (env.DATA_DIR === undefined) await rm(data, { recursive: true, force: true });
+    },
+  };
+}
+
+/**
+ * A TCP proxy in front of a port: it can cut all connections, refuse new ones, and hold back what flows.
+ * @param {number} port
+ */
+export async function startProxy(port) {
+  /** @type {Set<import("node:net").Socket>} */
+  const sockets = new Set();
+  /** @type {(() => void)[]} */
+  let waiting = [];
+  let refusing = false;
+  let target = port;
+  const server = createServer((inner) => {
+    if (refusing) return inner.destroy();
+    const outer = connect(target, "127.0.0.1");
+    for (const [socket, other] of [[inner, outer], [outer, inner]]) {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.on("close", () => {
+        sockets.delete(socket);
+        other.destroy();
+      });
+    }
+    inner.pipe(outer);
+    outer.pipe(inner);
+    for (const resolve of waiting) resolve();
+    waiting = [];
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = /** @type {import("node:net").AddressInfo} */ (server.address());
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    /** Cuts every connection, without a word. */
+    cut() {
+      for (const socket of sockets) socket.destroy();
+    },
+    /** Connections that come from now on are cut at once, or let through again. @param {boolean} on */
+    refuse(on) {
+      refusing = on;
+    },
+    /** Another server stands behind it now. @param {number} port */
+    retarget(port) {
+      target = port;
+    },
+    /** @returns {Promise<void>} */
+    nextConnection: () => new Promise((resolve) => void waiting.push(resolve)),
+    async stop() {
+      this.cut();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}

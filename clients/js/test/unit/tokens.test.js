@@ -1,0 +1,130 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { Http } from "../../src/http.js";
+import { localStorageStorage, memoryStorage } from "../../src/storage.js";
+import { Tokens } from "../../src/tokens.js";
+import { FakeClock, turns } from "../support/fakes.js";
+
+const user = { id: "u", email: "ada@example.org", first_name: null, last_name: null, created_at: "", updated_at: "" };
+
+/** A server that keeps the one rule: a refresh token is good for one use. */
+function fakeServer() {
+  let number = 1;
+  const server = {
+    requests: 0,
+    /** @type {{ status: number, body: unknown, headers?: Record<string, string> } | "no answer" | undefined} */
+    fails: undefined,
+    answer: () => ({ user, access_token: `a${number}`, refresh_token: `r${number}`, token_type: "Bearer", expires_in: 900 }),
+    /** @type {any} */
+    fetch: async (/** @type {string} */ _url, /** @type {RequestInit} */ init) => {
+      server.requests += 1;
+      await turns();
+      const { fails } = server;
+      if (fails === "no answer") throw new TypeError("fetch failed");
+      if (fails) return new Response(JSON.stringify(fails.body), fails);
+      const { refresh_token } = JSON.parse(String(init.body));
+      if (refresh_token !== `r${number}`) {
+        return new Response(JSON.stringify({ code: "refresh_token_reused" }), { status: 401 });
+      }
+      number += 1;
+      return new Response(JSON.stringify(server.answer()));
+    },
+  };
+  return server;
+}
+
+async function setUp({ storage = memoryStorage(), server = fakeServer(), clock = new FakeClock(), locks = /** @type {any} */ (undefined) } = {}) {
+  const make = () => new Tokens({ http: new Http("http://h", server.fetch), storage, clock, random: () => 0, locks });
+  const tokens = make();
+  await tokens.begin(server.answer());
+  return { tokens, server, clock, make, storage };
+}
+
+/** Lets what the alarm began come to its end. */
+async function settled() {
+  for (let turn = 0; turn < 10; turn += 1) await turns();
+}
+
+describe("tokens", () => {
+  it("are used as long as they are good, and refreshed before they lapse", async () => {
+    const { tokens, server, clock } = await setUp();
+    assert.equal(await tokens.token(), "a1");
+    clock.advance(800_000);
+    await settled();
+    assert.equal(server.requests, 0);
+    clock.advance(10_000);
+    await settled();
+    assert.equal(server.requests, 1);
+    assert.equal(await tokens.token(), "a2");
+  });
+
+  it("are refreshed when a sleep took longer than their life", async () => {
+    const { tokens, server, clock } = await setUp();
+    clock.sleep(86_400_000);
+    assert.equal(await tokens.token(), "a2");
+    await settled();
+    assert.equal(server.requests, 1);
+  });
+
+  it("are refreshed once, however many ask", async () => {
+    const { tokens, server, make } = await setUp();
+    const other = make();
+    const asked = [tokens.token("a1"), tokens.token("a1"), other.token("a1"), other.token("a1")];
+    assert.deepEqual(await Promise.all(asked), ["a2", "a2", "a2", "a2"]);
+    assert.equal(server.requests, 1);
+  });
+
+  it("are refreshed in turn by tabs that share a lock", async () => {
+    /** @type {Promise<unknown>} */
+    let held = Promise.resolve();
+    const locks = { request: (/** @type {string} */ _name, /** @type {() => unknown} */ work) => (held = held.then(work)) };
+    const kept = new Map();
+    const shared = { getItem: (/** @type {string} */ key) => kept.get(key) ?? null, setItem: kept.set.bind(kept), removeItem: kept.delete.bind(kept) };
+    const storage = () => localStorageStorage("k", /** @type {any} */ (shared));
+    const server = fakeServer();
+    const { tokens } = await setUp({ storage: storage(), server, locks });
+    const tab = new Tokens({ http: new Http("http://h", server.fetch), storage: storage(), clock: new FakeClock(), locks: /** @type {any} */ (locks) });
+    assert.deepEqual(await Promise.all([tokens.token("a1"), tab.token("a1")]), ["a2", "a2"]);
+    assert.equal(server.requests, 1);
+  });
+
+  it("survive a server that is away, and come when it is back", async () => {
+    const { tokens, server, clock, storage } = await setUp();
+    for (const fails of /** @type {const} */ (["no answer", { status: 503, body: { code: "unavailable" }, headers: { "retry-after": "20" } }])) {
+      server.fails = fails;
+      await assert.rejects(tokens.token("a1"), { retryable: true });
+      assert.ok(await storage.read());
+    }
+    let ended = false;
+    tokens.on("ended", () => {
+      ended = true;
+    });
+    clock.advance(810_000);
+    await settled();
+    server.fails = undefined;
+    const renewed = tokens.once("renewed");
+    clock.advance(19_999);
+    await settled();
+    assert.equal(await tokens.current().then((signIn) => signIn?.accessToken), "a1", "Retry-After is kept");
+    clock.advance(1);
+    assert.equal((await renewed).accessToken, "a2");
+    assert.ok(!ended);
+  });
+
+  it("end with a refusal", async () => {
+    const { tokens, storage } = await setUp();
+    const kept = await storage.read();
+    const ended = tokens.once("ended");
+    if (kept) await storage.write({ ...kept, refreshToken: "r0" });
+    await assert.rejects(tokens.token("a1"), { code: "refresh_token_reused" });
+    assert.equal((await ended)?.code, "refresh_token_reused");
+    assert.equal(await storage.read(), null);
+    await assert.rejects(tokens.token(), { code: "signed_out", retryable: false });
+  });
+
+  it("of a storage that holds something else are none", () => {
+    const read = (/** @type {string | null} */ text) => localStorageStorage("k", /** @type {any} */ ({ getItem: () => text })).read();
+    for (const text of [null, "", "{", "null", "7", "{}"]) assert.equal(read(text), null);
+  });
+});
