@@ -235,6 +235,7 @@ fn greet(config: &Config, address: &str) {
     };
     println!("Streamz {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
     println!("  data      {data}");
-    println!("  try       http://{address}/docs in a browser, or the tour in README.md");
+    println!("  open      http://{address}/");
+    println!("  API       http://{address}/docs");
     println!("  stop      Ctrl-C");
 }
