@@ -71,7 +71,7 @@ export function devicesPage({ streamz, identity, start, renamed, sharing }) {
         iconButton("edit", "Change name and type of this device", () => edit({ device_id: identity().id, device_name: name, device_type: type }))),
       h("div", { class: "own-option" },
         h("div", {}, h("p", { id: "watch-name", class: "strong" }, "Answer as a camera"),
-          h("p", { class: "soft small", id: "watch-text" }, "Whoever of your devices asks for its picture sees it at once, without a ring.")),
+          h("p", { class: "soft small", id: "watch-text" }, "Your other devices may see its picture without a ring.")),
         toggle));
   }
 

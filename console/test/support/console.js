@@ -114,6 +114,9 @@ export async function assertAccessible(page) {
     if (document.documentElement.lang === "") faults.push("no language");
     if (document.querySelectorAll("h1").length === 0) faults.push("no heading");
     if (document.documentElement.scrollWidth > innerWidth + 1) faults.push(`wider than the window: ${document.documentElement.scrollWidth}`);
+    for (const element of document.querySelectorAll("dialog, .call, .panel")) {
+      if (element.scrollWidth > element.clientWidth + 1) faults.push(`cut off: ${element.className}`);
+    }
     return faults;
   });
   assert.deepEqual(faults, []);
