@@ -131,6 +131,7 @@ fn greet(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) {
     if let Some(admin) = admin {
         println!("  admin     http://{admin}/metrics, and /health and /ready");
     }
-    println!("  try       http://{address}/docs in a browser, or the tour in README.md");
+    println!("  open      http://{address}/");
+    println!("  API       http://{address}/docs");
     println!("  stop      Ctrl-C");
 }

@@ -6,6 +6,7 @@
 //! | `devices`, `streams`, `ice_servers` | one resource each |
 //! | `operations` | liveness, readiness, figures |
 //! | `openapi`, `responses` | the API's description |
+//! | `console` | the page that people use |
 //! | `body`, `uri`, `fields`, `client` | what a request says, checked |
 //! | `observe` | around every request: id, span, figures, the form of errors |
 //!
@@ -14,6 +15,7 @@
 mod auth;
 mod body;
 mod client;
+mod console;
 mod devices;
 pub mod fields;
 mod ice_servers;
@@ -63,7 +65,7 @@ pub fn router(state: AppState, ws: MethodRouter<AppState>) -> Router {
     if !state.settings().operations_elsewhere {
         routes = routes.merge(operations::routes());
     }
-    let routes = routes.route(WS_PATH, ws).merge(openapi::routes(&document));
+    let routes = routes.route(WS_PATH, ws).merge(openapi::routes(&document)).merge(console::routes());
     with_layers(routes, state)
 }
 
