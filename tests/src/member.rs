@@ -77,8 +77,16 @@ impl Member {
     /// # Panics
     /// If it ends with another status than 0.
     pub async fn ended(&self) {
+        self.ends_with(0).await;
+    }
+
+    /// Waits for its end with this status.
+    ///
+    /// # Panics
+    /// If it is another one.
+    pub async fn ends_with(&self, expected: i32) {
         let code = soon(self.process.exit()).await;
-        assert_eq!(code, 0, "streamz did not end in order:\n{}", self.process.log());
+        assert_eq!(code, expected, "streamz ended otherwise:\n{}", self.process.log());
     }
 
     /// Asks it to end, and waits until it has.

@@ -263,6 +263,8 @@ pub struct Coordinator {
     gapless: Option<(Millis, Millis)>,
     /// When the store answered last.
     answered: Option<Millis>,
+    /// When each process renewed last, at the latest, by this node's clock. The store's may jump.
+    renewals: BTreeMap<ProcessId, Millis>,
     /// Since when a process is silent, by reports that the store has not refuted.
     evidence: BTreeMap<ProcessId, Millis>,
     next_period: Millis,
@@ -334,6 +336,7 @@ impl Coordinator {
             resigned: false,
             gapless: None,
             answered: None,
+            renewals: BTreeMap::new(),
             evidence: BTreeMap::new(),
             next_period: Millis(0),
             evicted: VecDeque::new(),

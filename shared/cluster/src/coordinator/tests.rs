@@ -215,6 +215,25 @@ fn evidence_from_an_outage_counts_for_nothing_at_first() {
     assert_eq!(evicted(&effects), []);
 }
 
+/// Every row is as old as the jump then, until its process has renewed.
+#[test]
+fn a_clock_of_the_store_that_jumps_ahead_evicts_nobody() {
+    let mut machine = coordinator();
+    let _ = rows(&mut machine, 10_010, nodes(&[(ME, 10), (B, 500), (C, 500)]), shared(&[ME, B, C]));
+    let mut read = |now: u64, ages: [u64; 2]| {
+        let _ = machine.handle(renewed(now, term(Some(ME), 5, 100)), at(now));
+        let _ = machine.handle(Input::Term { sent_at: at(now), epoch: Some(5) }, at(now));
+        let _ = machine.handle(Input::Tick, at(now));
+        let processes = nodes(&[(ME, 0), (B, ages[0]), (C, ages[1])]);
+        evicted(&rows(&mut machine, now, processes, Vec::new()))
+    };
+    assert_eq!(read(11_000, [60_500, 60_500]), []);
+    // B renews; C does not, and is evicted when its lease has lapsed here as well.
+    assert_eq!(read(12_000, [300, 61_500]), []);
+    assert_eq!(read(13_000, [300, 62_500]), []);
+    assert_eq!(read(14_000, [300, 63_500]), [C.into()]);
+}
+
 #[test]
 fn moves_go_in_batches_and_none_is_ordered_twice() {
     let mut machine = coordinator();

@@ -21,6 +21,12 @@ impl Coordinator {
     ) {
         let rows = &mut self.rows;
         rows.reading = rows.reading.filter(|reading| *reading != read);
+        // The latest that any reading has shown: a clock of the store that jumps ahead makes nobody look older.
+        self.renewals.retain(|id, _| processes.iter().any(|process| process.id == *id));
+        for process in &processes {
+            let renewed = self.renewals.entry(process.id).or_default();
+            *renewed = (*renewed).max(sent_at - process.age);
+        }
         // Readings end in the order in which they began: one is under way at a time.
         rows.processes = processes;
         rows.read_at = sent_at;
@@ -81,11 +87,16 @@ impl Coordinator {
             let since = self.evidence.get(&process.id).and_then(|began| self.could_renew_since(*began, now));
             if let Some(since) = since {
                 dead.push((process.id, now.since(since)));
-            } else if grace && process.age > LEASE {
+            } else if grace && process.age > LEASE && self.has_not_renewed(process.id, now) {
                 dead.push((process.id, LEASE));
             }
         }
         dead
+    }
+
+    /// Whether the lease has lapsed by this node's own clock.
+    fn has_not_renewed(&self, id: ProcessId, now: Millis) -> bool {
+        self.renewals.get(&id).is_none_or(|renewed| now.since(*renewed) > LEASE)
     }
 
     /// Where slots should be, as if the moves in flight had ended.
