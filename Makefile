@@ -62,6 +62,8 @@ build: ## the optimised program, in target/release/streamz
 
 # Everything is built at once and with the same features, so that nothing is compiled twice; STREAMZ_BIN tells the
 # end-to-end tests that the program is there.
+# More tests at a time than there are cores: end-to-end tests wait for most of their time.
+export RUST_TEST_THREADS ?= 4
 TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))
 SIMULATION = cargo test -p streamz-simulation --profile sim
 
@@ -130,13 +132,20 @@ bench: ## load, latency, memory and processor time, beside a bare forwarder
 	cargo run --release -- bench $(ARGS)
 
 .PHONY: fuzz
-fuzz: ## feed the decoders of frames with what nobody would send (installs cargo-fuzz)
+fuzz: ## feed the decoders of frames and packets with what nobody would send (installs cargo-fuzz)
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
-	for target in client_frame server_frame; do \
+	mkdir -p fuzz/corpus/golden-bus
+	for file in shared/protocol/tests/golden-bus/*.hex; do \
+		perl -ne 's/\s//g; print pack "H*", $$_' $$file > fuzz/corpus/golden-bus/$$(basename $$file .hex); \
+	done
+	for target in client_frame server_frame bus_envelope; do \
 		mkdir -p fuzz/corpus/$$target; \
-		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz -s none $$target fuzz/corpus/$$target \
-			shared/protocol/tests/golden -- \
-			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -dict=fuzz/frames.dict; \
+		case $$target in \
+			bus_*) seeds=fuzz/corpus/golden-bus; words="" ;; \
+			*) seeds=shared/protocol/tests/golden; words=-dict=fuzz/frames.dict ;; \
+		esac; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fuzz -s none $$target fuzz/corpus/$$target $$seeds -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 $$words; \
 	done
 
 .PHONY: deny

@@ -7,28 +7,35 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use streamz_bus::{Bus, GatewayReceiver, Refused};
-use streamz_protocol::bus::{ToGateway, ToHub, Up};
+use streamz_protocol::bus::{Down, ToGateway, ToHub, Up};
 use streamz_protocol::{CloseCode, ConnId, GatewayId, UserId};
+use uuid::Uuid;
 
 use crate::hubs::Hubs;
+use crate::identity::Identity;
 use crate::inbox::{Inbox, ToSession};
+
+/// Devices that are sent to other gateways in a second, if there is time: each of them costs somebody a handshake.
+pub const LEAVES_PER_SECOND: u32 = 500;
 
 /// The connections of one gateway.
 pub struct Connections {
-    gateway: GatewayId,
+    identity: Identity,
     bus: Arc<dyn Bus>,
     hubs: Hubs,
     next: AtomicU64,
     inboxes: RwLock<HashMap<u64, Arc<Inbox>>>,
+    /// Of each user those that announce themselves, all under the present identity: at least one. The bus hears of a user's
+    /// first and last within this lock.
     users: Mutex<HashMap<UserId, Vec<u64>>>,
 }
 
 impl Connections {
     /// None yet.
     #[must_use]
-    pub fn new(gateway: GatewayId, bus: Arc<dyn Bus>, hubs: Hubs) -> Arc<Self> {
+    pub fn new(identity: impl Into<Identity>, bus: Arc<dyn Bus>, hubs: Hubs) -> Arc<Self> {
         Arc::new(Self {
-            gateway,
+            identity: identity.into(),
             bus,
             hubs,
             next: AtomicU64::new(1),
@@ -55,8 +62,15 @@ impl Connections {
         let inbox = Arc::new(Inbox::new(inbox_bytes));
         self.inboxes.write().insert(number, inbox.clone());
         metrics::gauge!("streamz_connections").increment(1);
-        self.users.lock().entry(user).or_default().push(number);
-        let conn = ConnId { gateway: self.gateway, number };
+        let conn = {
+            let mut users = self.users.lock();
+            let numbers = users.entry(user).or_default();
+            if numbers.is_empty() {
+                self.bus.connected(user);
+            }
+            numbers.push(number);
+            ConnId { gateway: self.identity.gateway(), number }
+        };
         Registration { connections: self.clone(), user, conn, inbox, told_hub: false }
     }
 
@@ -74,6 +88,50 @@ impl Connections {
         }
     }
 
+    /// The same one after the other, where other gateways take the devices: each is told in its turn to come back at
+    /// once, and served until then. It takes `within` at most, and no longer than [`LEAVES_PER_SECOND`] needs.
+    pub async fn drain_in_turn(&self, within: Duration) {
+        let inboxes: Vec<Arc<Inbox>> = self.inboxes.read().values().cloned().collect();
+        let count = u32::try_from(inboxes.len()).unwrap_or(u32::MAX).max(1);
+        let pause = (Duration::from_secs(1) / LEAVES_PER_SECOND).min(within / count);
+        let began = tokio::time::Instant::now();
+        for (turn, inbox) in (0_u32..).zip(inboxes) {
+            // Timers are no finer than a millisecond: some go together then.
+            tokio::time::sleep_until(began + pause.saturating_mul(turn)).await;
+            let _ = inbox.push(ToSession::Drain { after_ms: 0 });
+            let _ = inbox.push(ToSession::Close(CloseCode::Draining));
+        }
+    }
+
+    /// This gateway was evicted and goes on as another one: whoever is connected belongs to nobody any more.
+    pub(crate) fn start_anew(&self, gateway: GatewayId) {
+        let mut users = self.users.lock();
+        self.identity.change(gateway);
+        let inboxes = self.inboxes.read();
+        for (user, numbers) in users.drain() {
+            self.bus.disconnected(user);
+            for inbox in numbers.iter().filter_map(|number| inboxes.get(number)) {
+                // The session ends with its socket. One that overflowed is closing already.
+                let _ = inbox.push(ToSession::Down(Down::Close(CloseCode::Unavailable)));
+            }
+        }
+    }
+
+    /// Sign-ins were revoked: their connections close. Without a user all connections are asked.
+    pub(crate) fn revoke(&self, user: Option<UserId>, families: &Arc<[Uuid]>) {
+        let inboxes: Vec<Arc<Inbox>> = match user {
+            Some(user) => {
+                let numbers = self.users.lock().get(&user).cloned().unwrap_or_default();
+                let inboxes = self.inboxes.read();
+                numbers.iter().filter_map(|number| inboxes.get(number).cloned()).collect()
+            }
+            None => self.inboxes.read().values().cloned().collect(),
+        };
+        for inbox in inboxes {
+            let _ = inbox.push(ToSession::Revoked(families.clone()));
+        }
+    }
+
     fn deliver(&self, number: u64, item: ToSession) -> Result<(), Refused> {
         let inbox = self.inboxes.read().get(&number).cloned().ok_or(Refused::NoReceiver)?;
         inbox.push(item).map_err(|_| Refused::Full)
@@ -81,13 +139,19 @@ impl Connections {
 
     /// A new hub asks who is there: each connection of the user announces itself.
     fn roll(&self, user: UserId, epoch: u64) {
-        let numbers = self.users.lock().get(&user).cloned().unwrap_or_default();
+        let (gateway, numbers) = {
+            let users = self.users.lock();
+            (self.identity.gateway(), users.get(&user).cloned().unwrap_or_default())
+        };
         let told = |number: &u64| self.deliver(*number, ToSession::Roll { epoch }).is_ok();
-        let conns =
-            numbers.into_iter().filter(told).map(|number| ConnId { gateway: self.gateway, number }).collect();
-        let up = Up::Roster { gateway: self.gateway, epoch, conns };
-        if let Err(refused) = self.bus.to_hub(ToHub { user, up }) {
-            tracing::warn!(%user, %refused, "a new hub could not be told of its connections");
+        let conns = numbers.into_iter().filter(told).map(|number| ConnId { gateway, number }).collect();
+        let up = Up::Roster { gateway, epoch, conns };
+        match self.bus.to_hub(ToHub { user, up }) {
+            // Later: the hub that asked has lost the user already, and the next one asks again.
+            Ok(()) | Err(Refused::Later) => {}
+            Err(refused) => {
+                tracing::warn!(%user, %refused, "a new hub could not be told of its connections");
+            }
         }
     }
 
@@ -104,6 +168,7 @@ impl Connections {
             numbers.retain(|known| *known != number);
             if numbers.is_empty() {
                 users.remove(&user);
+                self.bus.disconnected(user);
             }
         }
     }

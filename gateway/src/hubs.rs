@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use streamz_bus::Bus;
+use streamz_bus::{Bus, Refused};
 use streamz_protocol::bus::{DeviceChange, ToHub, Up};
-use streamz_protocol::{DeviceId, GatewayId, UserId};
+use streamz_protocol::{DeviceId, UserId};
 use tokio::sync::oneshot;
 use uuid::Uuid;
+
+use crate::identity::Identity;
 
 /// Questions that may wait for a hub's answer at the same time.
 const QUESTIONS_MAX: usize = 1024;
@@ -24,18 +26,22 @@ pub struct Hubs {
 }
 
 struct Inner {
-    gateway: GatewayId,
+    identity: Identity,
     bus: Arc<dyn Bus>,
     next_request: AtomicU64,
     questions: Mutex<HashMap<u64, oneshot::Sender<Vec<DeviceId>>>>,
 }
 
 impl Hubs {
-    /// Reaches hubs over `bus`, in the name of `gateway`.
+    /// Reaches hubs over `bus`, in the name of a gateway.
     #[must_use]
-    pub fn new(gateway: GatewayId, bus: Arc<dyn Bus>) -> Self {
-        let inner =
-            Inner { gateway, bus, next_request: AtomicU64::new(1), questions: Mutex::new(HashMap::new()) };
+    pub fn new(identity: impl Into<Identity>, bus: Arc<dyn Bus>) -> Self {
+        let inner = Inner {
+            identity: identity.into(),
+            bus,
+            next_request: AtomicU64::new(1),
+            questions: Mutex::new(HashMap::new()),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -47,6 +53,7 @@ impl Hubs {
     /// A sign-in was revoked: its sockets close.
     pub fn revoke(&self, user: UserId, family: Uuid) {
         self.tell(user, Up::Revoke { family });
+        self.inner.bus.revoked(user, family);
     }
 
     /// The account is gone: its sockets close.
@@ -55,8 +62,10 @@ impl Hubs {
     }
 
     fn tell(&self, user: UserId, up: Up) {
-        if let Err(refused) = self.inner.bus.to_hub(ToHub { user, up }) {
-            tracing::warn!(%user, %refused, "a hub could not be told of a change");
+        match self.inner.bus.to_hub(ToHub { user, up }) {
+            // Later: the next hub reads it from the store.
+            Ok(()) | Err(Refused::Later) => {}
+            Err(refused) => tracing::warn!(%user, %refused, "a hub could not be told of a change"),
         }
     }
 
@@ -72,7 +81,7 @@ impl Hubs {
             questions.insert(request, answer);
         }
         let _forget = Forget { inner: &self.inner, request };
-        let up = Up::WhoIsOnline { gateway: self.inner.gateway, request };
+        let up = Up::WhoIsOnline { gateway: self.inner.identity.gateway(), request };
         self.inner.bus.to_hub(ToHub { user, up }).ok()?;
         tokio::time::timeout(ANSWER_WITHIN, answered).await.ok()?.ok()
     }

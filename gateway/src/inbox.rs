@@ -4,12 +4,14 @@
 //! idle connection costs. This one holds nothing while nothing waits.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use streamz_protocol::CloseCode;
 use streamz_protocol::bus::{Down, Item};
+use uuid::Uuid;
 
 /// Items that may wait, whatever their size.
 const ITEMS_MAX: usize = 4096;
@@ -31,6 +33,8 @@ pub(crate) enum ToSession {
     },
     /// By this process: close the socket.
     Close(CloseCode),
+    /// By this process: these sign-ins were revoked; end if it is yours.
+    Revoked(Arc<[Uuid]>),
 }
 
 impl ToSession {
@@ -124,8 +128,6 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use streamz_protocol::server::{Body, ServerMessage};
 
     use super::*;

@@ -3,9 +3,11 @@
 
 pub mod authenticate;
 mod connections;
+pub mod fleet;
 mod frames;
 pub mod http;
 pub mod hubs;
+mod identity;
 mod inbox;
 pub mod problem;
 pub mod readiness;
@@ -17,5 +19,6 @@ mod upgrade;
 mod wire;
 pub mod ws;
 
-pub use connections::Connections;
+pub use connections::{Connections, LEAVES_PER_SECOND};
+pub use identity::Identity;
 pub use socket::{Authority, Sockets};

@@ -1,5 +1,6 @@
 //! Whether this process can serve: a list of named checks, asked at most once a second.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +21,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// What a check found, in words that may be shown to anybody: `Ok("connected")`, `Err("does not answer")`.
 pub type CheckResult = Result<&'static str, &'static str>;
 
-type CheckFuture = Pin<Box<dyn Future<Output = CheckResult> + Send>>;
+/// The same, in words that may be made on the spot.
+type Found = Result<Cow<'static, str>, Cow<'static, str>>;
+type CheckFuture = Pin<Box<dyn Future<Output = Found> + Send>>;
 
 struct Check {
     name: &'static str,
@@ -36,8 +39,8 @@ pub struct CheckReport {
     /// Whether it is there.
     pub ready: bool,
     /// How it is.
-    #[schema(example = "answers")]
-    pub state: &'static str,
+    #[schema(example = "answers", value_type = String)]
+    pub state: Cow<'static, str>,
 }
 
 /// The last answer, and when it was given.
@@ -67,10 +70,34 @@ impl Readiness {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = CheckResult> + Send + 'static,
     {
-        let run = Box::new(move || -> CheckFuture { Box::pin(run()) });
+        let run = move || -> CheckFuture {
+            let found = run();
+            Box::pin(async move { found.await.map(Cow::Borrowed).map_err(Cow::Borrowed) })
+        };
+        self.push(name, Box::new(run));
+        self
+    }
+
+    /// The same, with a check that is made on the spot and has figures to show.
+    ///
+    /// # Panics
+    /// As [`with`](Self::with).
+    #[must_use]
+    pub fn with_figures<F>(mut self, name: &'static str, run: F) -> Self
+    where
+        F: Fn() -> Result<String, String> + Send + Sync + 'static,
+    {
+        let run = move || -> CheckFuture {
+            let found = run().map(Cow::Owned).map_err(Cow::Owned);
+            Box::pin(std::future::ready(found))
+        };
+        self.push(name, Box::new(run));
+        self
+    }
+
+    fn push(&mut self, name: &'static str, run: Box<dyn Fn() -> CheckFuture + Send + Sync>) {
         let checks = Arc::get_mut(&mut self.checks).expect("checks are added before the list is shared");
         checks.push(Check { name, run });
-        self
     }
 
     /// The same, with the check that the store answers.
@@ -101,7 +128,7 @@ impl Readiness {
             let (ready, state) = match found {
                 Ok(Ok(state)) => (true, state),
                 Ok(Err(state)) => (false, state),
-                Err(_) => (false, "did not answer in time"),
+                Err(_) => (false, Cow::Borrowed("did not answer in time")),
             };
             CheckReport { name: check.name, ready, state }
         }))
@@ -132,7 +159,7 @@ mod tests {
         let started = Instant::now();
         let report = readiness.report().await;
         assert_eq!(started.elapsed(), CHECK_WITHIN);
-        let found: Vec<_> = report.iter().map(|check| (check.name, check.ready, check.state)).collect();
+        let found: Vec<_> = report.iter().map(|check| (check.name, check.ready, &*check.state)).collect();
         assert_eq!(
             found,
             [

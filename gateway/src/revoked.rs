@@ -82,14 +82,28 @@ impl RevokedFamilies {
     /// # Errors
     /// [`StoreError`]; what was read before it is kept, and the next call reads it again.
     pub async fn sync(&self, store: &Store, now: DateTime<Utc>) -> Result<usize, StoreError> {
+        self.read(store, now).await.map(|(read, _)| read)
+    }
+
+    /// The same; returns the families that were not known.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync).
+    pub async fn sync_new(&self, store: &Store, now: DateTime<Utc>) -> Result<Vec<Uuid>, StoreError> {
+        self.read(store, now).await.map(|(_, new)| new)
+    }
+
+    async fn read(&self, store: &Store, now: DateTime<Utc>) -> Result<(usize, Vec<Uuid>), StoreError> {
         let all = now.checked_sub_signed(self.inner.keep).unwrap_or(DateTime::UNIX_EPOCH);
         let since = self.inner.synced.lock().map_or(all, |last| (last - OVERLAP).max(all));
-        let mut read = 0;
+        let (mut read, mut new) = (0, Vec::new());
         let mut last: Option<RevokedFamily> = None;
         loop {
             let page = store.revoked_since(since, last.as_ref(), PAGE).await?;
             for family in &page {
-                self.insert(family.family_id, family.revoked_at, now);
+                if self.insert(family.family_id, family.revoked_at, now) {
+                    new.push(family.family_id);
+                }
             }
             read += page.len();
             match page.last() {
@@ -98,17 +112,19 @@ impl RevokedFamilies {
             }
         }
         *self.inner.synced.lock() = Some(now);
-        Ok(read)
+        Ok((read, new))
     }
 
-    /// Takes note of a family that was revoked at `at`, and forgets those that do not matter any more at `now`.
-    pub fn insert(&self, family: Uuid, at: DateTime<Utc>, now: DateTime<Utc>) {
+    /// Takes note of a family that was revoked at `at`, and forgets those that do not matter any more at `now`. Says
+    /// whether the family was not known.
+    pub fn insert(&self, family: Uuid, at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         let Inner { keep, most, set, .. } = &*self.inner;
         let mut set = set.write();
         // What is known keeps the later time: tokens were issued up to then.
-        if let Some(known) = set.since.get(&family).copied() {
+        let known = set.since.get(&family).copied();
+        if let Some(known) = known {
             if known >= at {
-                return;
+                return false;
             }
             set.by_time.remove(&(known, family));
         }
@@ -125,6 +141,7 @@ impl RevokedFamilies {
                 set.horizon = set.horizon.max(Some(first));
             }
         }
+        known.is_none()
     }
 
     /// What is known of a token of `family` that was issued at `issued_at`.

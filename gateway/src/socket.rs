@@ -197,6 +197,11 @@ impl Connection {
                         ToSession::Roll { epoch } => self.feed(Input::Roll { epoch }),
                         ToSession::Drain { after_ms } => self.feed(Input::Drain { after_ms }),
                         ToSession::Close(code) => self.feed(Input::Close(code)),
+                        ToSession::Revoked(families) => {
+                            if families.contains(&self.session.family()) {
+                                self.feed(Input::Down(Down::Close(CloseCode::Revoked)));
+                            }
+                        }
                     }
                 }
             }
@@ -255,7 +260,8 @@ impl Connection {
         };
         let attaching = matches!(up, Up::Attach(..));
         match self.registration.tell_hub(up) {
-            Ok(()) => {}
+            // The next owner of the user's slot asks what this session knows.
+            Ok(()) | Err(Refused::Later) => {}
             Err(Refused::Full | Refused::NoReceiver) if attaching => {
                 self.feed(Input::Down(Down::Refused(CloseCode::Unavailable)));
             }

@@ -1,7 +1,6 @@
 //! What every handler can reach: made once, where the process is composed, and passed on explicitly.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +11,7 @@ use streamz_protocol::Limits;
 use streamz_store::Store;
 
 use crate::http::KnownClients;
+use crate::http::Operations;
 use crate::hubs::Hubs;
 use crate::readiness::Readiness;
 use crate::revoked::RevokedFamilies;
@@ -94,15 +94,16 @@ pub struct AppState {
 struct Inner {
     parts: Parts,
     known: KnownClients,
-    draining: AtomicBool,
+    operations: Operations,
 }
 
 impl AppState {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let (known, draining) = (KnownClients::default(), AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { parts, known, draining }) }
+        let known = KnownClients::default();
+        let operations = Operations::new(parts.readiness.clone(), parts.metrics.clone());
+        Self { inner: Arc::new(Inner { parts, known, operations }) }
     }
 
     /// Accounts, devices, streams, sign-ins.
@@ -159,16 +160,10 @@ impl AppState {
         &self.inner.parts.revoked
     }
 
-    /// What `/ready` asks.
+    /// What operators ask about.
     #[must_use]
-    pub fn readiness(&self) -> &Readiness {
-        &self.inner.parts.readiness
-    }
-
-    /// What `/metrics` shows.
-    #[must_use]
-    pub fn metrics(&self) -> &MetricsHandle {
-        &self.inner.parts.metrics
+    pub fn operations(&self) -> &Operations {
+        &self.inner.operations
     }
 
     /// The configuration.
@@ -184,12 +179,12 @@ impl AppState {
 
     /// From now on `/ready` says no, so that a load balancer sends nobody new.
     pub fn start_draining(&self) {
-        self.inner.draining.store(true, Ordering::Release);
+        self.inner.operations.start_draining();
     }
 
     /// Whether this process is on its way out.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.inner.draining.load(Ordering::Acquire)
+        self.inner.operations.is_draining()
     }
 }

@@ -12,9 +12,13 @@ use parking_lot::Mutex;
 use ractor::ActorRef;
 use streamz_hub::{Input, Record, RegisterFailure, StoreAway};
 use streamz_platform::{Clock, Tasks};
+use streamz_protocol::cluster::Tenure;
 use streamz_protocol::objects::Device;
 use streamz_protocol::{ConnId, DeviceId, Millis, StreamId, UserId};
-use streamz_store::{EnsureDeviceError, NewDevice, PresenceUpdate, Store, StoreError, StreamRecord};
+use streamz_store::{
+    ClusterStore, EnsureDeviceError, FencedPresence, NewDevice, PresenceUpdate, Store, StoreError,
+    StreamRecord, StreamWrite,
+};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -49,19 +53,33 @@ pub(crate) struct Desk {
 
 struct Inner {
     store: Store,
+    /// In a cluster: what is written in the name of a tenure goes there.
+    cluster: Option<ClusterStore>,
     clock: Clock,
     limits: DeskLimits,
     tasks: Tasks,
     reads: Semaphore,
     drawer: Mutex<Drawer>,
     work: Notify,
+    /// Rows were written, or refused.
+    written: Notify,
 }
 
-/// What waits to be written.
+/// What waits to be written, each with the tenure in whose name it is, in a cluster.
 #[derive(Default)]
 struct Drawer {
-    presences: Pending<Uuid, PresenceUpdate>,
-    records: Pending<StreamId, StreamRecord>,
+    presences: Pending<Uuid, (Option<Tenure>, PresenceUpdate)>,
+    records: Pending<StreamId, (Option<Tenure>, StreamRecord)>,
+    /// The tenures of what is being written at this moment.
+    under_way: Vec<Tenure>,
+}
+
+impl Drawer {
+    fn has_any_of(&self, tenure: Tenure) -> bool {
+        self.under_way.contains(&tenure)
+            || self.presences.values.values().any(|(of, _)| *of == Some(tenure))
+            || self.records.values.values().any(|(of, _)| *of == Some(tenure))
+    }
 }
 
 /// The latest value of each key, in the order in which the keys first came.
@@ -110,15 +128,23 @@ impl<K: Copy + Eq + std::hash::Hash, V> Pending<K, V> {
 
 impl Desk {
     /// Opens the desk; its tasks belong to `tasks`, and the writer empties its drawer when they are told to stop.
-    pub(crate) fn open(store: Store, clock: Clock, limits: DeskLimits, tasks: &Tasks) -> Self {
+    pub(crate) fn open(
+        store: Store,
+        cluster: Option<ClusterStore>,
+        clock: Clock,
+        limits: DeskLimits,
+        tasks: &Tasks,
+    ) -> Self {
         let inner = Arc::new(Inner {
             store,
+            cluster,
             clock,
             limits,
             tasks: tasks.clone(),
             reads: Semaphore::new(limits.reads),
             drawer: Mutex::default(),
             work: Notify::new(),
+            written: Notify::new(),
         });
         let desk = Self { inner };
         tasks.spawn("record writer", desk.clone().write(tasks.stopping()));
@@ -130,21 +156,36 @@ impl Desk {
         self.inner.drawer.lock().records.len() < self.inner.limits.records
     }
 
-    pub(crate) fn presence(&self, row: Uuid, online: bool, at: Millis) {
+    pub(crate) fn presence(&self, tenure: Option<Tenure>, row: Uuid, online: bool, at: Millis) {
         let mut drawer = self.inner.drawer.lock();
         if drawer.presences.len() >= self.inner.limits.presences {
             drawer.presences.take(1);
             metrics::counter!("streamz_presence_writes_forgotten_total").increment(1);
         }
-        drawer.presences.put(row, PresenceUpdate { id: row, is_online: online, last_seen: utc(at) });
+        let update = PresenceUpdate { id: row, is_online: online, last_seen: utc(at) };
+        drawer.presences.put(row, (tenure, update));
         drop(drawer);
         self.inner.work.notify_one();
     }
 
-    pub(crate) fn record(&self, record: Record) {
+    pub(crate) fn record(&self, tenure: Option<Tenure>, record: Record) {
         let id = record.id;
-        self.inner.drawer.lock().records.put(id, row(record));
+        self.inner.drawer.lock().records.put(id, (tenure, row(record)));
         self.inner.work.notify_one();
+    }
+
+    /// Waits until nothing of a tenure is left to write. It may take as long as the store is away.
+    pub(crate) async fn flushed(&self, tenure: Tenure) {
+        loop {
+            let written = self.inner.written.notified();
+            tokio::pin!(written);
+            // Registered before the look, so that no notice is missed.
+            written.as_mut().enable();
+            if !self.inner.drawer.lock().has_any_of(tenure) {
+                return;
+            }
+            written.await;
+        }
     }
 
     /// Reads the user's devices for a hub.
@@ -254,31 +295,25 @@ impl Desk {
     async fn write_batch(&self) -> Result<usize, StoreError> {
         let (presences, records) = {
             let mut drawer = self.inner.drawer.lock();
-            (drawer.presences.take(BATCH), drawer.records.take(BATCH))
+            let (presences, records) = (drawer.presences.take(BATCH), drawer.records.take(BATCH));
+            let tenures = presences.iter().filter_map(|(_, (tenure, _))| *tenure);
+            drawer.under_way = tenures.chain(records.iter().filter_map(|(_, (tenure, _))| *tenure)).collect();
+            (presences, records)
         };
         let count = presences.len() + records.len();
-        let updates: Vec<PresenceUpdate> = presences.iter().map(|(_, update)| *update).collect();
-        let mut failure = None;
-        if !updates.is_empty()
-            && let Err(error) = self.inner.store.set_presence(&updates).await
-        {
-            let mut drawer = self.inner.drawer.lock();
-            for (key, update) in presences.into_iter().rev() {
-                drawer.presences.put_back(key, update);
-            }
-            failure = Some(error);
-        }
+        let mut failure = self.write_presences(&presences).await.err();
+        let unwritten = if failure.is_some() { presences } else { Vec::new() };
         let mut failed = Vec::new();
-        for (id, record) in records {
+        for (id, (tenure, record)) in records {
             if failure.is_some() {
-                failed.push((id, record));
+                failed.push((id, (tenure, record)));
                 continue;
             }
-            match self.inner.store.upsert_stream(&record).await {
-                Ok(_) => {}
+            match self.write_record(tenure, &record).await {
+                Ok(()) => {}
                 Err(error) if error.is_unavailable() => {
                     failure = Some(error);
-                    failed.push((id, record));
+                    failed.push((id, (tenure, record)));
                 }
                 // It would fail again and hold up all others.
                 Err(error) => {
@@ -287,11 +322,52 @@ impl Desk {
             }
         }
         let mut drawer = self.inner.drawer.lock();
+        for (key, update) in unwritten.into_iter().rev() {
+            drawer.presences.put_back(key, update);
+        }
         for (id, record) in failed.into_iter().rev() {
             drawer.records.put_back(id, record);
         }
+        drawer.under_way.clear();
         drop(drawer);
+        self.inner.written.notify_waiters();
         failure.map_or(Ok(count), Err)
+    }
+
+    async fn write_presences(
+        &self,
+        presences: &[(Uuid, (Option<Tenure>, PresenceUpdate))],
+    ) -> Result<(), StoreError> {
+        let mut fenced = Vec::new();
+        let mut plain = Vec::new();
+        for (_, (tenure, update)) in presences {
+            match tenure {
+                Some(tenure) => fenced.push(FencedPresence { tenure: *tenure, update: *update }),
+                None => plain.push(*update),
+            }
+        }
+        if !plain.is_empty() {
+            self.inner.store.set_presence(&plain).await?;
+        }
+        if let Some(cluster) = &self.inner.cluster
+            && !fenced.is_empty()
+        {
+            let refused = cluster.set_presence(&fenced).await?.refused.len() as u64;
+            metrics::counter!("streamz_fenced_writes_total").increment(refused);
+        }
+        Ok(())
+    }
+
+    async fn write_record(&self, tenure: Option<Tenure>, record: &StreamRecord) -> Result<(), StoreError> {
+        match (&self.inner.cluster, tenure) {
+            (Some(cluster), Some(tenure)) => {
+                if cluster.upsert_stream(tenure, record).await? == StreamWrite::Refused {
+                    metrics::counter!("streamz_fenced_writes_total").increment(1);
+                }
+                Ok(())
+            }
+            _ => self.inner.store.upsert_stream(record).await.map(drop),
+        }
     }
 }
 

@@ -13,7 +13,9 @@
 
 mod actors;
 mod desk;
+mod fleet;
 mod node;
 
 pub use desk::DeskLimits;
+pub use fleet::{FleetNode, FleetNodeError, FleetSettings, FleetStatus};
 pub use node::{Node, NodeConfig, NodeStats, StartError};

@@ -1,8 +1,7 @@
 //! A signaling node: its shards, and the way from the bus to them.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ractor::concurrency::JoinHandle;
@@ -10,13 +9,16 @@ use ractor::{Actor, ActorRef};
 use streamz_bus::{Bus, HubReceiver, Refused};
 use streamz_platform::{Clock, Tasks};
 use streamz_protocol::bus::{ToHub, Up};
-use streamz_protocol::{Limits, UserId};
+use streamz_protocol::cluster::Slot;
+use streamz_protocol::{GatewayId, Limits, StreamId, UserId};
 use streamz_store::Store;
+use tokio::sync::oneshot;
 
 use crate::actors::Backlog;
 use crate::actors::express::Express;
 use crate::actors::hub::Surroundings;
 use crate::actors::shard::{ShardActor, ShardMsg, ShardStart};
+use crate::actors::steward::Steward;
 use crate::desk::{Desk, DeskLimits};
 
 /// What a node is made of.
@@ -33,6 +35,8 @@ pub struct NodeConfig {
     pub backlog: usize,
     /// What bounds the reads and writes of the store.
     pub desk: DeskLimits,
+    /// It is one of several nodes on one Postgres.
+    pub cluster: bool,
 }
 
 impl Default for NodeConfig {
@@ -44,6 +48,7 @@ impl Default for NodeConfig {
             shards: 16,
             backlog: 16 * 1024,
             desk: DeskLimits { reads: 16, records: 10_000, presences: 100_000, devices: 128 },
+            cluster: false,
         }
     }
 }
@@ -101,8 +106,16 @@ impl Gauge {
     }
 }
 
+impl Shard {
+    /// A shard that has ended needs to be told nothing.
+    fn tell(&self, message: ShardMsg) {
+        let _ = self.actor.cast(message);
+    }
+}
+
 /// A running node.
 pub struct Node {
+    surroundings: Arc<Surroundings>,
     shards: Vec<Shard>,
     backlog_limit: usize,
     gauges: Arc<Gauges>,
@@ -127,13 +140,14 @@ impl Node {
         clock: Clock,
         tasks: &Tasks,
     ) -> Result<Arc<Self>, StartError> {
-        let desk = Desk::open(store, clock, config.desk, tasks);
+        let cluster = store.cluster().filter(|_| config.cluster);
         let surroundings = Arc::new(Surroundings {
             bus,
-            desk,
+            desk: Desk::open(store, cluster, clock, config.desk, tasks),
             clock,
             idle: config.hub_idle,
             check_users: config.check_users,
+            steward: OnceLock::new(),
         });
         let gauges = Arc::new(Gauges::default());
         let mut shards = Vec::new();
@@ -153,6 +167,7 @@ impl Node {
             handles.push(handle);
         }
         Ok(Arc::new(Self {
+            surroundings,
             shards,
             backlog_limit: config.backlog,
             gauges,
@@ -178,11 +193,77 @@ impl Node {
         }
     }
 
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.surroundings.desk
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.surroundings.clock
+    }
+
+    /// From now on this steward starts the hubs. Once, and before the first input.
+    pub(crate) fn obey(&self, steward: Arc<dyn Steward>) {
+        assert!(self.surroundings.steward.set(steward).is_ok(), "a node has one steward");
+    }
+
+    /// Starts a hub; whatever is given to the user's hub from now on is for that one.
+    pub(crate) fn start_hub(&self, user: UserId, epoch: u64, recover_from: Vec<GatewayId>) {
+        let shard = self.shard(user);
+        shard.express.await_start(user);
+        shard.tell(ShardMsg::Start { user, epoch, recover_from });
+    }
+
+    /// Gives an input to a user's hub.
+    pub(crate) fn give(&self, user: UserId, up: Up) -> Result<(), Refused> {
+        self.receive(ToHub { user, up })
+    }
+
+    pub(crate) fn load(&self, user: UserId, epoch: u64) {
+        self.shard(user).tell(ShardMsg::Load { user, epoch });
+    }
+
+    /// Lets go of the hubs of a slot: nothing is given to them any more.
+    pub(crate) fn drop_hubs(&self, slot: Slot) {
+        let shard = self.shard_of(slot);
+        shard.express.close_slot(slot);
+        shard.tell(ShardMsg::Drop(slot));
+    }
+
+    /// Waits until all hubs that [`Node::drop_hubs`] has let go of have stopped.
+    pub(crate) async fn dropped(&self) {
+        let told = self.shards.iter().map(|shard| {
+            let (answer, answered) = oneshot::channel();
+            shard.tell(ShardMsg::Barrier(answer));
+            answered
+        });
+        // All of them first, so that they work side by side.
+        for answered in told.collect::<Vec<_>>() {
+            // An error: the shard has ended, and its hubs with it.
+            let _ = answered.await;
+        }
+    }
+
+    /// The node may decide again: hubs do what they held.
+    pub(crate) fn decide(&self) {
+        for shard in &self.shards {
+            shard.tell(ShardMsg::Decide);
+        }
+    }
+
+    /// The streams that a user's hub knows; `None` if there is no hub that could say.
+    pub(crate) async fn streams(&self, user: UserId) -> Option<Vec<StreamId>> {
+        let (answer, answered) = oneshot::channel();
+        self.shard(user).tell(ShardMsg::Streams(user, answer));
+        answered.await.ok()
+    }
+
     fn shard(&self, user: UserId) -> &Shard {
-        let mut hasher = DefaultHasher::new();
-        user.hash(&mut hasher);
-        let at = hasher.finish() % self.shards.len() as u64;
-        &self.shards[usize::try_from(at).unwrap_or_default()]
+        self.shard_of(Slot::of(user))
+    }
+
+    /// All users of a slot are in one shard.
+    fn shard_of(&self, slot: Slot) -> &Shard {
+        &self.shards[usize::from(slot.number()) % self.shards.len()]
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::io::ErrorKind;
 
+use streamz_bus::redis;
 use streamz_platform::config::{BusConfig, DatabaseConfig, Role, SigningSource};
 use streamz_platform::{Config, ConfigArgs};
 
 use crate::exit::Failure;
-use crate::{lock, store};
+use crate::{fleet, lock, store};
 
-pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
-    let config = Config::load(Role::Embedded, args)?;
+pub(crate) async fn run(role: Role, args: ConfigArgs) -> Result<(), Failure> {
+    let config = Config::load(role, args)?;
     println!("The configuration is valid.");
     for warning in &config.warnings {
         println!("  note       {warning}");
@@ -25,8 +26,22 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     say("address", address(&config).await);
     say("database", database(&config).await);
     say("signing key", signing(&config));
-    if let BusConfig::Redis { .. } = config.bus {
-        say("bus", Err(crate::embedded::NO_REDIS.to_owned()));
+    match (role, &config.bus) {
+        (_, BusConfig::InProcess) => {}
+        (Role::Embedded, BusConfig::Redis { .. }) => say("bus", Err(crate::embedded::NO_REDIS.to_owned())),
+        (Role::Gateway | Role::Node, BusConfig::Redis { .. }) => {
+            let (settings, _) = fleet::bus(&config)?;
+            for answer in redis::check(&settings).await {
+                let outcome = match answer {
+                    Ok(server) => Ok(format!(
+                        "Redis {} answers",
+                        server.version.as_deref().unwrap_or("of some version")
+                    )),
+                    Err(error) => Err(format!("REDIS_URL: {error}")),
+                };
+                say("bus", outcome);
+            }
+        }
     }
     match problems {
         0 => Ok(()),

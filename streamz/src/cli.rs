@@ -1,8 +1,8 @@
 //! What can be typed.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use streamz_bench::BenchArgs;
-use streamz_platform::ConfigArgs;
+use streamz_platform::{ConfigArgs, Role};
 
 /// WebRTC signaling and presence for your own devices.
 ///
@@ -18,14 +18,45 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Serve devices as a gateway of a fleet, over Postgres and Redis
+    Gateway,
+    /// Serve as a signaling node of a fleet, over Postgres and Redis
+    Node,
     /// Bring the database's schema up to date (SQLite does so at every start)
     Migrate,
     /// Check the configuration, and whether what it names can be reached
-    Check,
+    Check(CheckArgs),
     /// Print an access token of an account, for testing
     Token(TokenArgs),
     /// Measure a deployment, or a server of its own, beside a bare WebSocket forwarder
     Bench(Box<BenchArgs>),
+}
+
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// The role that is to run with this configuration
+    #[arg(long, value_enum, default_value = "embedded")]
+    pub(crate) role: CheckedRole,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum CheckedRole {
+    /// Everything in one process
+    Embedded,
+    /// `streamz gateway`
+    Gateway,
+    /// `streamz node`
+    Node,
+}
+
+impl From<CheckedRole> for Role {
+    fn from(role: CheckedRole) -> Self {
+        match role {
+            CheckedRole::Embedded => Self::Embedded,
+            CheckedRole::Gateway => Self::Gateway,
+            CheckedRole::Node => Self::Node,
+        }
+    }
 }
 
 #[derive(Args)]

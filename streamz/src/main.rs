@@ -2,11 +2,16 @@
 
 mod check;
 mod cli;
+mod edge;
 mod embedded;
 mod exit;
+mod fleet;
+mod gateway;
 mod lock;
 mod maintenance;
 mod migrate;
+mod node;
+mod process;
 mod store;
 mod token;
 
@@ -31,8 +36,10 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             None => embedded::run(cli.config).await,
+            Some(Command::Gateway) => gateway::run(cli.config).await,
+            Some(Command::Node) => node::run(cli.config).await,
             Some(Command::Migrate) => migrate::run(cli.config).await,
-            Some(Command::Check) => check::run(cli.config).await,
+            Some(Command::Check(args)) => check::run(args.role.into(), cli.config).await,
             Some(Command::Token(args)) => token::run(cli.config, &args).await,
             Some(Command::Bench(args)) => streamz_bench::run(*args).await.map_err(exit::Failure::unable),
         }

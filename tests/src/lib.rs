@@ -11,15 +11,19 @@
 
 mod binary;
 mod http;
+mod member;
 mod process;
 mod raw;
 mod scenario;
 mod server;
+mod topology;
 mod user;
 
 pub use binary::binary;
 pub use http::{Answer, Http};
+pub use member::Member;
 pub use raw::{Dial, Heard, Raw, Refused, message};
 pub use scenario::{PATIENCE, eventually, run, soon};
-pub use server::{Server, Topology};
+pub use server::Server;
+pub use topology::Topology;
 pub use user::{Device, User};

@@ -19,8 +19,22 @@ macro_rules! scenarios {
         mod embedded_sqlite {
             $(#[test] fn $name() { $crate::run($crate::Topology::EmbeddedSqlite, super::$name) })+
         }
+        $crate::scenarios_on_postgres![$($name),+];
+    };
+}
+
+/// The same for each topology that stands on Postgres.
+#[macro_export]
+macro_rules! scenarios_on_postgres {
+    ($($name:ident),+ $(,)?) => {
         mod embedded_postgres {
             $(#[test] fn $name() { $crate::run($crate::Topology::EmbeddedPostgres, super::$name) })+
+        }
+        mod one_and_one {
+            $(#[test] fn $name() { $crate::run($crate::Topology::ONE_AND_ONE, super::$name) })+
+        }
+        mod three_and_three {
+            $(#[test] fn $name() { $crate::run($crate::Topology::THREE_AND_THREE, super::$name) })+
         }
     };
 }

@@ -1,43 +1,33 @@
-//! A running Streamz.
+//! A running Streamz, in any [`Topology`].
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use streamz_testkit::Postgres;
+use streamz_testkit::{Postgres, Redis};
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::binary::binary;
 use crate::http::Http;
+use crate::member::Member;
 use crate::process::Process;
-use crate::scenario::{eventually, soon};
+use crate::scenario::soon;
+use crate::topology::Topology;
 
-/// How the roles are spread over processes, and what they stand on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Topology {
-    /// One process with its own SQLite file.
-    EmbeddedSqlite,
-    /// One process on Postgres.
-    EmbeddedPostgres,
-}
-
-/// Where the data lies; survives a restart.
-enum Data {
-    Sqlite,
-    Postgres { url: String },
-}
-
-/// A Streamz of its own, in its own folder, on a free port. Dropped, it is killed.
+/// A Streamz of its own, in its own folder, on free ports. Dropped, it is killed.
 pub struct Server {
     topology: Topology,
     variables: BTreeMap<String, String>,
     folder: TempDir,
-    data: Data,
-    process: Process,
-    url: String,
+    /// What devices talk to; embedded, it is the one process.
+    pub gateways: Vec<Member>,
+    /// The signaling nodes of a cluster.
+    pub nodes: Vec<Member>,
+    /// The instances of Redis of a cluster.
+    pub redis: Vec<Redis>,
     started_in: Duration,
 }
 
@@ -47,23 +37,20 @@ impl Server {
     /// # Panics
     /// If it does not become ready; its log is shown.
     pub async fn start(topology: Topology, variables: &[(&str, &str)]) -> Self {
-        let data = match topology {
-            Topology::EmbeddedSqlite => Data::Sqlite,
-            Topology::EmbeddedPostgres => {
-                let create = || Postgres::shared().create_database();
-                Data::Postgres { url: tokio::task::spawn_blocking(create).await.unwrap() }
-            }
+        let create = || Postgres::shared().create_database();
+        let database = match topology {
+            Topology::EmbeddedSqlite => None,
+            _ => Some(tokio::task::spawn_blocking(create).await.unwrap()),
         };
-        Self::start_with(topology, data, variables).await
+        Self::start_with(topology, database, variables).await
     }
 
     /// Starts one on a Postgres that the test may stop.
-    pub async fn start_on(postgres: &Postgres, variables: &[(&str, &str)]) -> Self {
-        let data = Data::Postgres { url: postgres.create_database() };
-        Self::start_with(Topology::EmbeddedPostgres, data, variables).await
+    pub async fn start_on(postgres: &Postgres, topology: Topology, variables: &[(&str, &str)]) -> Self {
+        Self::start_with(topology, Some(postgres.create_database()), variables).await
     }
 
-    async fn start_with(topology: Topology, data: Data, given: &[(&str, &str)]) -> Self {
+    async fn start_with(topology: Topology, database: Option<String>, given: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut variables: BTreeMap<String, String> = [
             ("HOST", "127.0.0.1"),
@@ -77,42 +64,84 @@ impl Server {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
         variables.insert("DATA_DIR".into(), folder.path().join("data").to_str().unwrap().to_owned());
-        if let Data::Postgres { url } = &data {
-            variables.insert("DATABASE_URL".into(), url.clone());
+        let mut redis = Vec::new();
+        if let Topology::Fleet { redis: instances, .. } = topology {
+            let start = move || (0..instances).map(|_| Redis::start().unwrap()).collect();
+            redis = tokio::task::spawn_blocking(start).await.unwrap();
+            let urls: Vec<String> = redis.iter().map(Redis::url).collect();
+            variables.insert("REDIS_URL".into(), urls.join(","));
+            variables.entry("JWT_SECRET".into()).or_insert_with(|| "vUzs6w9GgE4M0uRCHn2q7dYkXbPpLtA3".into());
+        }
+        if let Some(database) = database {
+            variables.insert("DATABASE_URL".into(), database);
             // Many servers of many tests share one Postgres.
             variables.entry("DATABASE_POOL".into()).or_insert_with(|| "4".into());
             let migrate = Process::start(binary(), &["migrate"], variables.clone(), folder.path());
             assert_eq!(soon(migrate.exit()).await, 0, "streamz migrate: {}", migrate.log());
         }
-        let (process, url, started_in) = Self::launch(&variables, folder.path()).await;
-        Self { topology, variables, folder, data, process, url, started_in }
-    }
-
-    async fn launch(variables: &BTreeMap<String, String>, folder: &Path) -> (Process, String, Duration) {
-        let program = binary();
-        let began = Instant::now();
-        let process = Process::start(program, &[], variables.clone(), folder);
-        let Some(url) = soon(process.line(listening)).await else {
-            panic!("streamz did not start:\n{}", process.log());
+        let mut server = Self {
+            topology,
+            variables,
+            folder,
+            gateways: Vec::new(),
+            nodes: Vec::new(),
+            redis,
+            started_in: Duration::ZERO,
         };
-        let http = Http::new(&url);
-        // With a port of its own, readiness is not beside the API.
-        let path = if variables.contains_key("ADMIN_PORT") { "/ping" } else { "/ready" };
-        eventually(|| async { (http.get(path).await.status == 200).then_some(()) }).await;
-        let started_in = began.elapsed();
-        (process, url, started_in)
+        let began = Instant::now();
+        match topology {
+            Topology::EmbeddedSqlite | Topology::EmbeddedPostgres => {
+                let member = server.launch(None).await;
+                server.gateways.push(member);
+            }
+            Topology::Fleet { gateways, nodes, .. } => {
+                for _ in 0..nodes {
+                    server.add_node().await;
+                }
+                for _ in 0..gateways {
+                    server.add_gateway().await;
+                }
+            }
+        }
+        server.ready().await;
+        server.started_in = began.elapsed();
+        server
     }
 
-    /// `http://127.0.0.1:PORT`.
+    async fn launch(&self, role: Option<&'static str>) -> Member {
+        Member::start(role, self.variables.clone(), self.folder.path()).await
+    }
+
+    /// Starts one more gateway.
+    pub async fn add_gateway(&mut self) {
+        let member = self.launch(Some("gateway")).await;
+        self.gateways.push(member);
+    }
+
+    /// Starts one more node.
+    pub async fn add_node(&mut self) {
+        let member = self.launch(Some("node")).await;
+        self.nodes.push(member);
+    }
+
+    async fn ready(&self) {
+        // With a port of its own, readiness is not beside the API.
+        let path = if self.variables.contains_key("ADMIN_PORT") { "/ping" } else { "/ready" };
+        for member in self.nodes.iter().chain(&self.gateways) {
+            member.answers(path).await;
+        }
+    }
+
+    /// `http://127.0.0.1:PORT` of the first gateway.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        self.gateways[0].url()
     }
 
-    /// The HTTP side.
+    /// The HTTP side of the first gateway.
     #[must_use]
     pub fn http(&self) -> Http {
-        Http::new(&self.url)
+        Http::new(self.url())
     }
 
     /// Its `DATA_DIR`.
@@ -127,7 +156,7 @@ impl Server {
         self.topology
     }
 
-    /// From its start to its first `/ready`.
+    /// From its start to its readiness.
     #[must_use]
     pub fn started_in(&self) -> Duration {
         self.started_in
@@ -136,16 +165,15 @@ impl Server {
     /// The URL of its database, as sqlx takes it.
     #[must_use]
     pub fn database_url(&self) -> String {
-        match &self.data {
-            Data::Sqlite => format!("sqlite:{}", self.folder.path().join("data/streamz.db").display()),
-            Data::Postgres { url } => url.clone(),
-        }
+        let embedded = || format!("sqlite:{}", self.folder.path().join("data/streamz.db").display());
+        self.variables.get("DATABASE_URL").cloned().unwrap_or_else(embedded)
     }
 
-    /// What it has printed.
+    /// What its processes have printed.
     #[must_use]
     pub fn log(&self) -> String {
-        self.process.log()
+        let logs: Vec<String> = self.gateways.iter().chain(&self.nodes).map(Member::log).collect();
+        logs.join("\n")
     }
 
     /// Runs the program beside it to its end, with these arguments, and these variables on top of the server's.
@@ -165,31 +193,30 @@ impl Server {
         soon(program).await.unwrap()
     }
 
-    /// Its memory in bytes: the resident set of the process.
+    /// The memory of all its processes in bytes.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid)).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-        kib * 1024
+        self.gateways.iter().chain(&self.nodes).map(Member::resident_bytes).sum()
     }
 
-    /// Asks it to end, without waiting.
+    /// Asks what devices talk to to end, without waiting.
     pub fn terminate(&mut self) {
-        self.process.signal("TERM");
+        for gateway in &mut self.gateways {
+            gateway.signal("TERM");
+        }
     }
 
-    /// Waits for an orderly end.
+    /// Waits for an orderly end; nodes are asked once the gateways have ended.
     ///
     /// # Panics
-    /// If it ends with another status than 0.
-    pub async fn ended(&self) {
-        assert_eq!(
-            soon(self.process.exit()).await,
-            0,
-            "streamz did not end in order:\n{}",
-            self.process.log()
-        );
+    /// If one ends with another status than 0.
+    pub async fn ended(&mut self) {
+        for gateway in &self.gateways {
+            gateway.ended().await;
+        }
+        for node in &mut self.nodes {
+            node.stop().await;
+        }
     }
 
     /// Asks it to end, and waits until it has.
@@ -203,19 +230,22 @@ impl Server {
 
     /// Kills it.
     pub async fn kill(&mut self) {
-        self.process.signal("KILL");
-        assert_eq!(soon(self.process.exit()).await, 128 + 9);
+        for member in self.gateways.iter_mut().chain(&mut self.nodes) {
+            member.kill().await;
+        }
     }
 
-    /// Starts the ended server again: the same data, the same port, `variables` on top of the earlier ones.
+    /// Starts the ended server again: the same data, the same ports, `variables` on top of the earlier ones.
     pub async fn start_again(&mut self, variables: &[(&str, &str)]) {
-        let port = self.url.rsplit(':').next().unwrap().to_owned();
-        self.variables.insert("PORT".into(), port);
         for (name, value) in variables {
             self.variables.insert((*name).to_owned(), (*value).to_owned());
         }
-        let (process, url, started_in) = Self::launch(&self.variables, self.folder.path()).await;
-        (self.process, self.url, self.started_in) = (process, url, started_in);
+        let began = Instant::now();
+        for member in self.nodes.iter_mut().chain(&mut self.gateways) {
+            member.start_again(self.variables.clone(), self.folder.path()).await;
+        }
+        self.ready().await;
+        self.started_in = began.elapsed();
     }
 }
 
@@ -223,26 +253,7 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("topology", &self.topology)
-            .field("url", &self.url)
+            .field("url", &self.url())
             .finish_non_exhaustive()
-    }
-}
-
-/// The line that says where it listens.
-fn listening(line: &str) -> Option<String> {
-    let rest = &line[line.find("http://127.0.0.1:")?..];
-    let end = rest.find(|c: char| c.is_whitespace() || c == '"' || c == '\u{1b}').unwrap_or(rest.len());
-    Some(rest[..end].trim_end_matches(['/', '.', ',']).to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_is_read_from_the_ready_line() {
-        let found = listening("  Listening on http://127.0.0.1:8080/, try it");
-        assert_eq!(found.as_deref(), Some("http://127.0.0.1:8080"));
-        assert_eq!(listening("listening"), None);
     }
 }

@@ -1,5 +1,7 @@
 //! A person with an account, and their devices.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -10,6 +12,7 @@ use streamz_client::{Api, Builder, Client, Event, Events, TokenSource};
 use streamz_protocol::DeviceId;
 
 use crate::http::{Answer, Http};
+use crate::member::Member;
 use crate::raw::{Dial, Raw};
 use crate::scenario::soon;
 use crate::server::Server;
@@ -17,8 +20,11 @@ use crate::server::Server;
 /// A person, signed in once.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// The server's address.
+    /// The address of the gateway that answers their HTTP requests.
     pub url: String,
+    /// All gateways; each connection takes the next one.
+    gateways: Arc<[String]>,
+    turn: Arc<AtomicUsize>,
     /// What they sign in with.
     pub email: String,
     /// The HTTP API.
@@ -33,16 +39,37 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 impl User {
     /// A new account.
     pub async fn new(server: &Server) -> Self {
+        let url = server.url().to_owned();
+        let gateways = server.gateways.iter().map(|gateway| gateway.url().to_owned()).collect();
         let email = format!("{}@example.org", uuid::Uuid::new_v4().simple());
-        let api = Api::new(server.url()).unwrap();
+        let api = Api::new(&url).unwrap();
         let signed_in = api.register(&email, PASSWORD, None, None).await.unwrap();
-        Self { url: server.url().to_owned(), email, api, signed_in }
+        Self { url, gateways, turn: Arc::default(), email, api, signed_in }
+    }
+
+    /// The same person, who talks to this gateway alone.
+    #[must_use]
+    pub fn through(&self, gateway: &Member) -> Self {
+        let url = gateway.url().to_owned();
+        let api = Api::new(&url).unwrap();
+        Self { gateways: Arc::new([url.clone()]), url, api, ..self.clone() }
+    }
+
+    /// A gateway for the next connection: a load balancer knows of no device.
+    fn gateway(&self) -> &str {
+        &self.gateways[self.turn.fetch_add(1, Ordering::Relaxed) % self.gateways.len()]
     }
 
     /// The same person, with another sign-in.
     pub async fn sign_in_again(&self) -> Result<Self, ApiError> {
         let signed_in = self.api.login(&self.email, PASSWORD).await?;
-        Ok(Self { signed_in, ..self.clone() })
+        Ok(self.with(signed_in))
+    }
+
+    /// The same person, with these tokens.
+    #[must_use]
+    pub fn with(&self, signed_in: SignedIn) -> Self {
+        Self { signed_in, ..self.clone() }
     }
 
     /// The access token.
@@ -54,7 +81,7 @@ impl User {
     /// A native client, not connected yet; it comes back quickly.
     #[must_use]
     pub fn client(&self, device: &str) -> Builder {
-        Client::builder(&self.url, DeviceId::new(device).unwrap(), TokenSource::fixed(self.token()))
+        Client::builder(self.gateway(), DeviceId::new(device).unwrap(), TokenSource::fixed(self.token()))
             .backoff(Duration::from_millis(5), Duration::from_millis(100))
     }
 
@@ -72,7 +99,7 @@ impl User {
     /// A raw connection, not opened yet, of a simple client.
     #[must_use]
     pub fn dial_simple(&self, device: &str) -> Dial {
-        Dial::new(&self.url, device).bearer(self.token())
+        Dial::new(self.gateway(), device).bearer(self.token())
     }
 
     /// A raw connection that was welcomed and speaks `streamz.v1`.

@@ -13,9 +13,9 @@ use crate::session::{Own, Phase, Session};
 impl Session {
     pub(crate) fn text(&mut self, text: &str, cx: &mut Context<'_>, out: &mut Vec<Effect>) {
         let frame = ClientFrame::decode(text);
-        let (id, digest, message) = match frame {
-            Ok(ClientFrame { id, message }) => (id, message.digest(), Ok(message)),
-            Err(rejected) => (rejected.id, rejected.digest, Err((rejected.code, rejected.message))),
+        let (id, digest, trace, message) = match frame {
+            Ok(ClientFrame { id, trace, message }) => (id, message.digest(), trace, Ok(message)),
+            Err(rejected) => (rejected.id, rejected.digest, None, Err((rejected.code, rejected.message))),
         };
         if !self.is_exempt(id.as_ref(), &message) && !(cx.permit)() {
             let text = "This device sends faster than the rate allows; the message was not taken. Slow down.";
@@ -25,20 +25,27 @@ impl Session {
         if self.is_refused(id.as_ref(), digest, &message, out) {
             return;
         }
-        let own = Own { id, digest };
+        let own = Own { id, digest, trace };
         match message {
             Ok(ClientMessage::Command { to, command }) => {
-                self.command(own.id, to, command, digest, cx.now, out);
+                self.command(own, to, command, cx.now, out);
             }
             Ok(ClientMessage::Ack { seq }) => self.ack(seq, own, cx.now, out),
             Ok(ClientMessage::Ping) => {
                 self.plain(Body::with(&ServerMessage::Pong {}, own.id.as_ref(), None), out);
                 self.answer(own, Answer::Taken, cx.now, out);
             }
-            Ok(ClientMessage::Auth { .. }) if self.checking.is_some() => {
-                let text = "Another token is being checked; send this one again.";
-                self.plain(Body::error(ErrorCode::Unavailable, text, None), out);
-            }
+            Ok(ClientMessage::Auth { .. }) if self.checking.is_some() => match &own.id {
+                None => {
+                    let text = "Another token is being checked; send this one again.";
+                    self.plain(Body::error(ErrorCode::Unavailable, text, None), out);
+                }
+                // The one that is being checked will have its outcome.
+                Some(id) if self.checking.as_ref().is_some_and(|checked| checked.id.as_ref() == Some(id)) => {
+                }
+                // An earlier one, sent again: what came of it is said again.
+                Some(_) => self.answer(own, Answer::Taken, cx.now, out),
+            },
             Ok(ClientMessage::Auth { token }) => {
                 self.checking = Some(own);
                 out.push(Effect::CheckToken(token));
@@ -155,15 +162,8 @@ impl Session {
         self.answer(own, answer, now, out);
     }
 
-    fn command(
-        &mut self,
-        id: Option<MessageId>,
-        to: Option<DeviceId>,
-        draft: Draft,
-        digest: u64,
-        now: Millis,
-        out: &mut Vec<Effect>,
-    ) {
+    fn command(&mut self, own: Own, to: Option<DeviceId>, draft: Draft, now: Millis, out: &mut Vec<Effect>) {
+        let Own { id, digest, trace } = own;
         if let Some(id) = &id
             && self.repeated(id, &to, &draft, digest, out)
         {
@@ -183,7 +183,8 @@ impl Session {
         let Some(copy) = &mut self.copy else { return };
         copy.open_bytes += weight;
         copy.next_number += 1;
-        let message = Box::new(Message { number, id: id.clone(), to, digest, accepted_at: now, command });
+        let message = Message { number, id: id.clone(), to, digest, accepted_at: now, command, trace };
+        let message = Box::new(message);
         if let Some(id) = id {
             copy.open.push_back(OpenEntry {
                 known: Open { number, id, digest, accepted_at: now },
@@ -219,6 +220,7 @@ impl Session {
                     digest,
                     accepted_at: entry.known.accepted_at,
                     command: draft.clone().finish(&copy.device.device_id, mid),
+                    trace: None,
                 });
                 let weight = message.command.weight();
                 if copy.open_bytes + weight <= limits.unsettled_bytes {
@@ -276,7 +278,7 @@ impl Session {
         match answer {
             answer if own.id.is_some() => {
                 let draft = Draft::Whole(Command::Answered(answer));
-                self.command(own.id, None, draft, own.digest, now, out);
+                self.command(own, None, draft, now, out);
             }
             Answer::Refused(code, text) => self.plain(Body::error(code, text, None), out),
             Answer::Taken => {}

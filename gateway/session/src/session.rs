@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use streamz_protocol::TraceContext;
 use streamz_protocol::bus::{Attach, Attached, Detach, Down, Up};
 use streamz_protocol::objects::IceServer;
 use streamz_protocol::server::{Body, ServerMessage, Welcome};
@@ -68,6 +69,7 @@ pub(crate) struct Own {
     pub(crate) id: Option<MessageId>,
     /// See [`streamz_protocol::client::ClientMessage::digest`].
     pub(crate) digest: u64,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Session {

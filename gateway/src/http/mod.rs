@@ -6,6 +6,7 @@
 //! | `devices`, `streams`, `ice_servers` | one resource each |
 //! | `operations` | liveness, readiness, figures |
 //! | `openapi`, `responses` | the API's description |
+//! | `console` | the page that people use |
 //! | `body`, `uri`, `fields`, `client` | what a request says, checked |
 //! | `observe` | around every request: id, span, figures, the form of errors |
 //!
@@ -14,6 +15,7 @@
 mod auth;
 mod body;
 mod client;
+mod console;
 mod devices;
 pub mod fields;
 mod ice_servers;
@@ -63,13 +65,15 @@ pub fn router(state: AppState, ws: MethodRouter<AppState>) -> Router {
     if !state.settings().operations_elsewhere {
         routes = routes.merge(operations::routes());
     }
-    let routes = routes.route(WS_PATH, ws).merge(openapi::routes(&document));
+    let routes = routes.route(WS_PATH, ws).merge(openapi::routes(&document)).merge(console::routes());
     with_layers(routes, state)
 }
 
+pub use operations::{Operations, operations_alone};
+
 /// The operators' routes, for a listener of their own.
 pub fn operations(state: AppState) -> Router {
-    let (routes, _) = operations::routes().merge(operations::ping_route()).split_for_parts();
+    let (routes, _) = operations::routes::<AppState>().merge(operations::ping_route()).split_for_parts();
     with_layers(routes, state)
 }
 
@@ -77,7 +81,7 @@ pub fn operations(state: AppState) -> Router {
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     let described = OpenApiRouter::with_openapi(openapi::Api::openapi());
-    described.merge(api()).merge(operations::routes()).into_openapi()
+    described.merge(api()).merge(operations::routes::<AppState>()).into_openapi()
 }
 
 fn api() -> OpenApiRouter<AppState> {

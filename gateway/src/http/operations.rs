@@ -1,25 +1,78 @@
 //! What operators and their machines ask: is it alive, is it ready, what does it count.
 
-use axum::Json;
-use axum::extract::State;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::{FromRef, State};
 use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn;
+use axum::{Json, Router};
 use serde::Serialize;
+use streamz_platform::metrics::MetricsHandle;
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::problem::{Code, Problem, ProblemBody};
-use crate::readiness::CheckReport;
+use crate::readiness::{CheckReport, Readiness};
 use crate::state::AppState;
 
+/// What operators ask about.
+#[derive(Clone)]
+pub struct Operations {
+    readiness: Readiness,
+    metrics: MetricsHandle,
+    draining: Arc<AtomicBool>,
+}
+
+impl Operations {
+    /// Of a process that is not ending.
+    #[must_use]
+    pub fn new(readiness: Readiness, metrics: MetricsHandle) -> Self {
+        Self { readiness, metrics, draining: Arc::default() }
+    }
+
+    /// From now on the process is not ready.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is ending.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+impl FromRef<AppState> for Operations {
+    fn from_ref(state: &AppState) -> Self {
+        state.operations().clone()
+    }
+}
+
+/// The operators' routes of a process that has no API.
+pub fn operations_alone(operations: Operations) -> Router {
+    let (routes, _) = routes::<Operations>().merge(ping_route()).split_for_parts();
+    routes
+        .layer(CatchPanicLayer::custom(super::observe::panicked))
+        .layer(from_fn(super::uri::check))
+        .layer(from_fn(super::observe::observe))
+        .with_state(operations)
+}
+
 /// `/ping`: beside the API always.
-pub(super) fn ping_route() -> OpenApiRouter<AppState> {
+pub(super) fn ping_route<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new().routes(routes!(ping))
 }
 
 /// The others: beside the API or on a listener of their own.
-pub(super) fn routes() -> OpenApiRouter<AppState> {
+pub(super) fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Operations: FromRef<S>,
+{
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready)).routes(routes!(metrics))
 }
 
@@ -70,8 +123,8 @@ struct Ready {
             body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
-async fn ready(State(state): State<AppState>) -> Result<Json<Ready>, Problem> {
-    let checks = state.readiness().report().await;
+async fn ready(State(state): State<Operations>) -> Result<Json<Ready>, Problem> {
+    let checks = state.readiness.report().await;
     let (word, detail) = if state.is_draining() {
         ("draining", "This process is ending; use another one.")
     } else if checks.iter().all(|check| check.ready) {
@@ -89,6 +142,6 @@ async fn ready(State(state): State<AppState>) -> Result<Json<Ready>, Problem> {
     responses((status = 200, description = "Prometheus' text format 0.0.4", body = String,
         content_type = "text/plain")),
 )]
-async fn metrics(State(state): State<AppState>) -> ([(HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics().render())
+async fn metrics(State(state): State<Operations>) -> ([(HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
 }

@@ -23,7 +23,17 @@ fn login(content_type: Option<&str>, body: impl Into<Body>) -> axum::http::Reque
 #[tokio::test]
 async fn an_unknown_path_or_method_is_a_problem() {
     let api = Api::new().await;
-    for path in ["/", "/api", "/api/nothing", "/api/devices/a/b", "/docs/nothing.js", "/API/devices"] {
+    for path in [
+        "/api",
+        "/console",
+        "/console/",
+        "/console/nothing.js",
+        "/console/client/nothing.js",
+        "/api/nothing",
+        "/api/devices/a/b",
+        "/docs/nothing.js",
+        "/API/devices",
+    ] {
         api.get(path, "").await.problem(404, "not_found");
     }
     for (method, path, allow) in [

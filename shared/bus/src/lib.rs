@@ -6,15 +6,20 @@
 //! dropped without a word. What a hub held when it died is lost; see `streamz_protocol::bus` for how its successor
 //! learns it again.
 //!
-//! [`InProcess`] hands a frame over by a function call: no copy, no task, no queue of its own.
+//! [`InProcess`] hands a frame over by a function call: no copy, no task, no queue of its own. [`redis`] moves bytes
+//! between processes, without any of these guarantees: `streamz-link` makes them of it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod redis;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
-use streamz_protocol::GatewayId;
+
 use streamz_protocol::bus::{ToGateway, ToHub};
+use streamz_protocol::{GatewayId, UserId};
+use uuid::Uuid;
 
 /// Why a frame was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +30,10 @@ pub enum Refused {
     /// The queue of its receiver is full.
     #[error("the receiver's queue is full")]
     Full,
+    /// Nobody serves this user at the moment. Whoever does next asks every connection what it knows, so a frame of a
+    /// connection need not be repeated.
+    #[error("nobody serves this user at the moment")]
+    Later,
 }
 
 /// Sends frames to hubs and to gateways.
@@ -43,6 +52,15 @@ pub trait Bus: Send + Sync + 'static {
 
     /// The gateways that are there, in ascending order.
     fn gateways(&self) -> Vec<GatewayId>;
+
+    /// A user has a connection on this gateway. Said before the first frame of that connection.
+    fn connected(&self, _user: UserId) {}
+
+    /// A user has no connection on this gateway any more.
+    fn disconnected(&self, _user: UserId) {}
+
+    /// A sign-in was revoked here: the user's connections on other gateways are to close as well.
+    fn revoked(&self, _user: UserId, _family: Uuid) {}
 }
 
 /// Takes the frames for hubs. It must not block.

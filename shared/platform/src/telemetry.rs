@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::{Directive, EnvFilter, FilterExt, FilterFn, ParseError, filter_fn};
+use tracing_subscriber::filter::{Directive, EnvFilter, FilterFn, ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
@@ -100,9 +100,17 @@ pub fn init(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError> 
     } else {
         fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).boxed()
     };
-    let filter = config.filter.build()?.and(discreet());
-    Registry::default().with(lines.with_filter(filter)).try_init()?;
+    filtered(&config.filter, lines)?.try_init()?;
     Ok(TelemetryGuard { _private: () })
+}
+
+/// Filters stand before everything. Attached to a layer (`with_filter`) they keep state for each thread, and in
+/// processes that talk to Postgres most INFO lines disappeared (seen with tracing-subscriber 0.3.23).
+fn filtered(
+    filter: &LogFilter,
+    lines: impl Layer<Registry> + Send + Sync,
+) -> Result<impl tracing::Subscriber + Send + Sync, ParseError> {
+    Ok(Registry::default().with(lines).with(filter.build()?).with(discreet()))
 }
 
 /// Why logging cannot start.
@@ -160,9 +168,9 @@ mod tests {
     #[test]
     fn what_libraries_pass_on_is_never_shown() {
         let asked = "trace,tungstenite=trace,hyper::proto=trace,sqlx=trace";
-        let filter = LogFilter::parse(asked).unwrap().build().unwrap().and(discreet());
-        let lines = fmt::layer().with_writer(std::io::sink).with_filter(filter);
-        tracing::subscriber::with_default(Registry::default().with(lines), || {
+        let lines = fmt::layer().with_writer(std::io::sink);
+        let filtered = filtered(&LogFilter::parse(asked).unwrap(), lines).unwrap();
+        tracing::subscriber::with_default(filtered, || {
             macro_rules! assert_most {
                 ($target:literal, $shown:ident, $hidden:ident) => {
                     assert!(tracing::enabled!(target: $target, tracing::Level::$shown), $target);

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::hash::stable_hash;
 use crate::json::{self, JsonString, push_json};
 use crate::objects::{ConnectionType, StreamStats, StreamType};
-use crate::{DeviceId, ErrorCode, MessageId, StreamId};
+use crate::{DeviceId, ErrorCode, MessageId, StreamId, TraceContext};
 
 pub use crate::command::{ANSWER_WEIGHT, Answer, Command, Draft, RelayKind, Ufrag};
 
@@ -25,6 +25,8 @@ pub const WORD_MAX_CHARS: usize = 32;
 pub struct ClientFrame {
     /// The client's own name for the message, if it wants an outcome.
     pub id: Option<MessageId>,
+    /// The trace that it belongs to, if the client keeps one.
+    pub trace: Option<TraceContext>,
     /// What it says.
     pub message: ClientMessage,
 }
@@ -101,6 +103,9 @@ struct RawFrame<'a> {
     payload: Option<&'a RawValue>,
     #[serde(borrow, default)]
     id: Option<Cow<'a, str>>,
+    /// Not worth an error: one that cannot be read is as good as none.
+    #[serde(borrow, default)]
+    traceparent: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -201,7 +206,12 @@ impl ClientFrame {
             }
         };
         match decode_message(&raw.r#type, raw.payload) {
-            Ok(message) => Ok(ClientFrame { id, message }),
+            Ok(message) => {
+                let parent =
+                    raw.traceparent.and_then(|text| serde_json::from_str::<Cow<'_, str>>(text.get()).ok());
+                let trace = parent.and_then(|parent| parent.parse().ok());
+                Ok(ClientFrame { id, trace, message })
+            }
             Err((code, message)) => {
                 // What cannot be read is the same only if it is so to the letter.
                 let content = (&*raw.r#type, raw.payload.map(RawValue::get));

@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::stable_hash;
@@ -32,64 +33,86 @@ pub enum Draft {
 }
 
 /// What the hub is asked to do.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum Command {
     /// Ring a device, or all others.
+    #[n(0)]
     StreamStart {
         /// What will flow.
+        #[n(0)]
         stream_type: StreamType,
         /// The device that is to send the media, if it is not the caller.
+        #[n(1)]
         source: Option<DeviceId>,
     },
     /// Take a ring.
+    #[n(1)]
     StreamAccept {
         /// Which.
+        #[n(0)]
         stream: StreamId,
     },
     /// Refuse a ring.
+    #[n(2)]
     StreamDecline {
         /// Which.
+        #[n(0)]
         stream: StreamId,
         /// The client's own word.
+        #[n(1)]
         reason: Option<String>,
     },
     /// End a stream, or give up a ring.
+    #[n(3)]
     StreamEnd {
         /// Which.
+        #[n(0)]
         stream: StreamId,
         /// The client's own word.
+        #[n(1)]
         reason: Option<String>,
     },
     /// What a party measured.
+    #[n(4)]
     StreamStats {
         /// Of which stream.
+        #[n(0)]
         stream: StreamId,
         /// The figures.
+        #[n(1)]
         stats: StreamStats,
     },
     /// Pass a frame on as it is.
+    #[n(5)]
     Relay {
         /// Which of the three.
+        #[n(0)]
         kind: RelayKind,
         /// The stream that it belongs to.
+        #[n(1)]
         stream: Option<StreamId>,
         /// The ICE generation that it belongs to; several where media sections are not bundled.
+        #[n(2)]
         ufrags: Vec<Ufrag>,
         /// The finished frame without its `seq`.
+        #[n(3)]
         body: Body,
     },
     /// Nothing more: the gateway acted on the message by itself, or refused it. Its outcome is the hub's to say all the
     /// same, so that it is remembered, numbered and said again like every other.
-    Answered(Answer),
+    #[n(6)]
+    Answered(#[n(0)] Answer),
 }
 
 /// How a message ended that concerned the gateway alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum Answer {
     /// It was acted on.
+    #[n(0)]
     Taken,
     /// It was refused with this code and sentence.
-    Refused(ErrorCode, String),
+    #[n(1)]
+    Refused(#[n(0)] ErrorCode, #[n(1)] String),
 }
 
 /// The frames that are passed on unread.
@@ -117,8 +140,9 @@ impl RelayKind {
 }
 
 /// A hash of the ICE user fragment that names an ICE generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ufrag(pub u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Ufrag(#[n(0)] pub u64);
 
 impl Ufrag {
     /// Of the fragment's text.

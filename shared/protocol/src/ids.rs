@@ -4,15 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use minicbor::{Decode, Encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode)]
         #[serde(transparent)]
-        pub struct $name(pub Uuid);
+        #[cbor(transparent)]
+        pub struct $name(#[cbor(n(0), with = "crate::wire::codec::foreign")] pub Uuid);
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -165,11 +167,13 @@ impl<'de> Deserialize<'de> for MessageId {
 /// What a relayed frame is known by wherever it goes: the sending session and its number there.
 ///
 /// On the wire it is `SESSION:NUMBER`. A receiver drops a `mid` that it has seen.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Mid {
     /// The session that sent the message.
+    #[n(0)]
     pub session: SessionId,
     /// Counts that session's messages from 1.
+    #[n(1)]
     pub number: u64,
 }
 
@@ -214,16 +218,50 @@ impl<'de> Deserialize<'de> for Mid {
     }
 }
 
+/// One incarnation of a process of the cluster: a restart is another one, and so is whoever lost its lease. Random, not
+/// zero, below 2^63.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+)]
+#[cbor(transparent)]
+pub struct ProcessId(#[n(0)] pub u64);
+
 /// One incarnation of a gateway process: a restart is another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct GatewayId(pub u64);
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+)]
+#[cbor(transparent)]
+pub struct GatewayId(#[n(0)] pub u64);
+
+/// One incarnation of a signaling node: a restart is another one.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+)]
+#[cbor(transparent)]
+pub struct NodeId(#[n(0)] pub u64);
+
+impl From<GatewayId> for ProcessId {
+    fn from(gateway: GatewayId) -> Self {
+        Self(gateway.0)
+    }
+}
+
+impl From<NodeId> for ProcessId {
+    fn from(node: NodeId) -> Self {
+        Self(node.0)
+    }
+}
 
 /// One WebSocket connection, unique for as long as its gateway's incarnation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Encode, Decode,
+)]
 pub struct ConnId {
     /// The gateway that holds the socket.
+    #[n(0)]
     pub gateway: GatewayId,
     /// Counts that gateway's connections.
+    #[n(1)]
     pub number: u64,
 }
 

@@ -16,7 +16,8 @@
 //! What to know before reading on:
 //!
 //! - [`Store`] is a cheap handle over a connection pool. The methods stand with their aggregate: `users`, `devices`,
-//!   `presence`, `streams` (and `pages`), `refresh`, `login`, `sweep`.
+//!   `presence`, `streams` (and `pages`), `refresh`, `login`, `sweep`. What a fleet shares beside them, its processes
+//!   and the owners of slots, is a [`ClusterStore`], on Postgres alone.
 //! - **One SQL text serves both databases.** The macros of `db` expand a body once per database; the statements use only
 //!   what both understand. `tests/` runs one contract on a real server of each kind.
 //! - **Time and ids come from the program.** Methods take `now`; times are cut to microseconds (what Postgres keeps)
@@ -34,6 +35,7 @@
 
 #[macro_use]
 mod db;
+mod cluster;
 mod devices;
 mod error;
 pub mod json;
@@ -48,6 +50,11 @@ mod sweep;
 mod text;
 mod users;
 
+pub use cluster::{
+    Changed, ClusterStore, CoordinatorState, CoordinatorTerm, DbTime, Deposed, Evicted, Eviction,
+    FencedPresence, FencedWrite, Left, Members, Move, NewOwner, ProcessKind, ProcessRow, RegisterError,
+    Registered, Renewal, Renewed, SlotRow, SlotTable, Staleness, StreamWrite, TakeCoordinator, TermError,
+};
 pub use devices::{
     CreateDeviceError, Device, DeviceChange, EnsureDeviceError, Ensured, NewDevice, UNKNOWN_DEVICE_TYPE,
 };

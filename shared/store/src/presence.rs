@@ -28,7 +28,7 @@ pub struct PresenceUpdate {
 }
 
 const RESET: &str = "UPDATE devices SET is_online = FALSE, last_seen = COALESCE($2, last_seen) \
-     WHERE id IN (SELECT id FROM devices WHERE is_online ORDER BY id LIMIT $1)";
+     WHERE id IN (SELECT id FROM devices WHERE is_online ORDER BY slot, id LIMIT $1)";
 
 impl Store {
     /// Writes the presence of many devices, in one statement for every [`MAX_PRESENCE_BATCH`] of them; of several

@@ -143,23 +143,54 @@ pub(crate) use {stream_columns, stream_devices};
 
 // A device that was removed meanwhile, or that is not the user's, is stored as none. What is known is not forgotten, an
 // end is final, and nobody can write another user's record by its id.
-const UPSERT: &str = "\
-    INSERT INTO streams (id, user_id, source_device_id, target_device_id, stream_type, started_at, ended_at, end_reason, \
-                         connection_type, quality, latency_ms) \
-    SELECT $1, u.id, \
-           (SELECT d.id FROM devices d WHERE d.id = $3 AND d.user_id = u.id), \
-           (SELECT d.id FROM devices d WHERE d.id = $4 AND d.user_id = u.id), \
-           $5, $6, $7, $8, $9, $10, $11 \
-    FROM users u WHERE u.id = $2 \
-    ON CONFLICT (id) DO UPDATE SET \
-        source_device_id = COALESCE(excluded.source_device_id, streams.source_device_id), \
-        target_device_id = COALESCE(excluded.target_device_id, streams.target_device_id), \
-        connection_type  = COALESCE(excluded.connection_type, streams.connection_type), \
-        quality          = COALESCE(excluded.quality, streams.quality), \
-        latency_ms       = COALESCE(excluded.latency_ms, streams.latency_ms), \
-        end_reason       = CASE WHEN streams.ended_at IS NULL THEN excluded.end_reason ELSE streams.end_reason END, \
-        ended_at         = COALESCE(streams.ended_at, excluded.ended_at) \
-    WHERE streams.user_id = excluded.user_id";
+/// The statement that writes a record, with what it says of the slot and where it reads that.
+macro_rules! upsert_stream_sql {
+    ($slot:literal, $from:literal) => {
+        concat!(
+            "INSERT INTO streams (id, user_id, source_device_id, target_device_id, stream_type, started_at, ended_at, \
+                                  end_reason, connection_type, quality, latency_ms, slot) \
+             SELECT $1, u.id, \
+                    (SELECT d.id FROM devices d WHERE d.id = $3 AND d.user_id = u.id), \
+                    (SELECT d.id FROM devices d WHERE d.id = $4 AND d.user_id = u.id), \
+                    $5, $6, $7, $8, $9, $10, $11, ", $slot, " \
+             FROM ", $from, " WHERE u.id = $2 \
+             ON CONFLICT (id) DO UPDATE SET \
+                 source_device_id = COALESCE(excluded.source_device_id, streams.source_device_id), \
+                 target_device_id = COALESCE(excluded.target_device_id, streams.target_device_id), \
+                 connection_type  = COALESCE(excluded.connection_type, streams.connection_type), \
+                 quality          = COALESCE(excluded.quality, streams.quality), \
+                 latency_ms       = COALESCE(excluded.latency_ms, streams.latency_ms), \
+                 slot             = COALESCE(excluded.slot, streams.slot), \
+                 end_reason       = CASE WHEN streams.ended_at IS NULL THEN excluded.end_reason \
+                                         ELSE streams.end_reason END, \
+                 ended_at         = COALESCE(streams.ended_at, excluded.ended_at) \
+             WHERE streams.user_id = excluded.user_id"
+        )
+    };
+}
+
+/// Binds a record to the first eleven parameters of that statement.
+macro_rules! bind_record {
+    ($query:expr, $record:expr) => {
+        $query
+            .bind($record.id)
+            .bind($record.user_id)
+            .bind($record.source_device_id)
+            .bind($record.target_device_id)
+            .bind(&$record.stream_type)
+            .bind($crate::text::micros($record.started_at))
+            .bind($record.ended_at.map($crate::text::micros))
+            .bind(&$record.end_reason)
+            .bind(&$record.connection_type)
+            .bind(&$record.quality)
+            .bind($record.latency_ms)
+    };
+}
+
+pub(crate) use {bind_record, upsert_stream_sql};
+
+// A single process owns all users and writes no slot.
+const UPSERT: &str = upsert_stream_sql!("CAST(NULL AS INTEGER)", "users u");
 
 const GET: &str = concat!(
     "SELECT ",
@@ -170,7 +201,17 @@ const GET: &str = concat!(
 );
 
 const CLOSE_OPEN: &str = "UPDATE streams SET ended_at = $1, end_reason = $2 \
-     WHERE id IN (SELECT id FROM streams WHERE ended_at IS NULL LIMIT $3)";
+     WHERE id IN (SELECT id FROM streams WHERE ended_at IS NULL ORDER BY slot, id LIMIT $3)";
+
+impl StreamRecord {
+    /// Whether its texts can be stored.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        text::plain("stream_type", &self.stream_type)?;
+        text::optional("end_reason", self.end_reason.as_deref())?;
+        text::optional("connection_type", self.connection_type.as_deref())?;
+        text::optional("quality", self.quality.as_deref())
+    }
+}
 
 impl Store {
     /// Writes what is known of a stream; again with more, or the same, in any number. Fields that were stored are kept
@@ -180,26 +221,12 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn upsert_stream(&self, record: &StreamRecord) -> Result<bool, StoreError> {
-        text::plain("stream_type", &record.stream_type)?;
-        text::optional("end_reason", record.end_reason.as_deref())?;
-        text::optional("connection_type", record.connection_type.as_deref())?;
-        text::optional("quality", record.quality.as_deref())?;
+        record.check()?;
         // A device or the user may vanish between the statement's reading and its foreign-key check; on the second
         // reading it is gone.
         for _ in 0..2 {
             let written = on_conn!(self, |conn| unless_orphan(
-                sqlx::query(UPSERT)
-                    .bind(record.id)
-                    .bind(record.user_id)
-                    .bind(record.source_device_id)
-                    .bind(record.target_device_id)
-                    .bind(&record.stream_type)
-                    .bind(text::micros(record.started_at))
-                    .bind(record.ended_at.map(text::micros))
-                    .bind(&record.end_reason)
-                    .bind(&record.connection_type)
-                    .bind(&record.quality)
-                    .bind(record.latency_ms)
+                bind_record!(sqlx::query(UPSERT), record)
                     .execute(conn)
                     .await
                     .map(|done| done.rows_affected())

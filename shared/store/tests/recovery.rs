@@ -6,7 +6,12 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use sqlx::{Connection, PgConnection};
-use streamz_store::{CreateUserError, NewUser, Store, StoreError, StoreOptions, User};
+use streamz_protocol::NodeId;
+use streamz_protocol::cluster::{Epoch, Slot, Tenure};
+use streamz_store::{
+    CreateUserError, Move, NewOwner, NewUser, ProcessKind, Renewal, Store, StoreError, StoreOptions,
+    TakeCoordinator, TermError, User,
+};
 use streamz_testkit::Postgres;
 use uuid::Uuid;
 
@@ -155,4 +160,70 @@ async fn a_server_that_never_answers_is_given_up() {
     let result = store.ping().await;
     assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
     assert!(!format!("{result:?} {store:?}").contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_survives_a_restart_of_the_server() {
+    const LONG: Duration = Duration::from_secs(3600);
+    let server = Postgres::start().unwrap();
+    let store = open(&server.create_database()).await;
+    let cluster = store.cluster().unwrap();
+    let (one, two) = (NodeId(1), NodeId(2));
+    for node in [one, two] {
+        cluster.register_process(node.into(), ProcessKind::Node, "n", "").await.unwrap();
+    }
+    let TakeCoordinator::Taken(term) = cluster.try_take(one, LONG).await.unwrap() else { panic!("held") };
+    // One that goes on and on, whatever happens: with whom a slot is, and at which epoch, it reads.
+    let mover = {
+        let cluster = cluster.clone();
+        let slot = Slot::new(0).unwrap();
+        tokio::spawn(async move {
+            let (mut failed, mut last) = (0, Epoch(0));
+            while last < Epoch(200) {
+                let step = async {
+                    let row = cluster.read_slots().await?.rows[0];
+                    // What an answer that was lost had told is there, and no more than that.
+                    assert!(
+                        row.tenure.epoch >= last && row.tenure.epoch.0 <= last.0 + 1,
+                        "{row:?} after {last:?}"
+                    );
+                    last = row.tenure.epoch;
+                    let tenure = Tenure { slot, epoch: last };
+                    let Some(owner) = row.owner else {
+                        cluster.assign(term, &[NewOwner { tenure, owner: one }]).await?;
+                        return Ok::<_, TermError>(());
+                    };
+                    let to = if owner == one { two } else { one };
+                    cluster.plan_moves(term, &[Move { tenure, owner, to }]).await?;
+                    cluster.hand_over(owner, &[tenure]).await?;
+                    Ok(())
+                };
+                match step.await {
+                    Ok(()) => {}
+                    Err(TermError::Store(StoreError::Unavailable(_))) => failed += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            failed
+        })
+    };
+    for crash in [false, true] {
+        let moved = cluster.read_slots().await.unwrap().version;
+        while cluster.read_slots().await.unwrap().version < moved + 20 {}
+        if crash {
+            server.crash()
+        } else {
+            server.stop()
+        }
+        assert!(cluster.renew(one.into()).await.unwrap_err().is_unavailable());
+        server.start_again();
+        // Everybody is still who they were; nobody was evicted by the time that passed.
+        assert!(matches!(cluster.renew(one.into()).await.unwrap(), Renewal::Renewed(_)));
+        assert!(cluster.renew_coordinator(term).await.unwrap());
+        let held = cluster.try_take(two, LONG).await.unwrap();
+        assert!(matches!(held, TakeCoordinator::Held(state) if state.holder == Some(one)), "{held:?}");
+    }
+    assert!(mover.await.unwrap() > 0);
+    let row = cluster.read_slots().await.unwrap().rows[0];
+    assert!(row.tenure.epoch >= Epoch(200));
 }

@@ -1,5 +1,7 @@
 //! A Redis server.
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::StartError;
@@ -10,12 +12,13 @@ const PACKAGE: &str = "redis-server";
 
 // It is up when the server on the port says that it is this process: another one may have taken the port.
 const SCRIPT: &str = r#"
+if [ -n "$password" ]; then export REDISCLI_AUTH="$password"; fi
 pid=
 while read -r order port; do
   case $order in
     start)
       "$1/redis-server" --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$dir" \
-        --logfile "$dir/server.log" --daemonize no </dev/null &
+        --logfile "$dir/server.log" --daemonize no ${password:+--requirepass "$password"} </dev/null &
       pid=$!
       tries=0
       until redis-cli -p "$port" info server </dev/null | grep -q "^process_id:$pid"; do
@@ -38,7 +41,9 @@ rm -rf "$dir"
 /// A private Redis server that keeps nothing on disk; stopped when dropped, or when the process ends in any way.
 pub struct Redis {
     supervisor: Supervisor,
+    cli: PathBuf,
     port: u16,
+    password: &'static str,
 }
 
 impl Redis {
@@ -47,11 +52,24 @@ impl Redis {
     /// # Errors
     /// [`StartError`]: Redis is not installed, or does not start.
     pub fn start() -> Result<Self, StartError> {
+        Self::start_with_password("")
+    }
+
+    /// Starts a server that wants this password, of letters and digits; the empty one is none.
+    ///
+    /// # Errors
+    /// [`StartError`]: Redis is not installed, or does not start.
+    ///
+    /// # Panics
+    /// If the password has other characters.
+    pub fn start_with_password(password: &'static str) -> Result<Self, StartError> {
+        assert!(password.bytes().all(|byte| byte.is_ascii_alphanumeric()), "letters and digits");
         let bin = folder_of("redis-server", PACKAGE, &[])?;
-        folder_of("redis-cli", PACKAGE, &[])?;
-        let supervisor = Supervisor::start(SCRIPT, &bin, &RunAs::Self_)?;
+        let cli = folder_of("redis-cli", PACKAGE, &[])?.join("redis-cli");
+        let script = format!("password={password}\n{SCRIPT}");
+        let supervisor = Supervisor::start(&script, &bin, &RunAs::Self_)?;
         let port = supervisor.start_on_free_port()?;
-        Ok(Self { supervisor, port })
+        Ok(Self { supervisor, cli, port, password })
     }
 
     /// The server that all tests of this process share. Do not stop or pause it.
@@ -63,10 +81,30 @@ impl Redis {
         SHARED.get_or_init(|| Self::start().unwrap_or_else(|error| panic!("{error}")))
     }
 
-    /// Its URL.
+    /// Its URL, with the password if it has one.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        let login = if self.password.is_empty() { String::new() } else { format!(":{}@", self.password) };
+        format!("redis://{login}127.0.0.1:{}/", self.port)
+    }
+
+    /// Runs a command through `redis-cli` and returns what it prints.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn command(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(&self.cli);
+        if !self.password.is_empty() {
+            command.env("REDISCLI_AUTH", self.password);
+        }
+        let output = command
+            .args(["-p", &self.port.to_string()])
+            .args(arguments)
+            .output()
+            .unwrap_or_else(|error| panic!("redis-cli: {error}"));
+        let printed = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        assert!(output.status.success(), "{arguments:?}: {printed}");
+        printed
     }
 
     /// The port it listens on, on 127.0.0.1; the same after [`start_again`](Self::start_again).

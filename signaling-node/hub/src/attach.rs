@@ -57,6 +57,7 @@ impl Hub {
         match result {
             Ok(Some(devices)) => {
                 self.loading = Loading::Done;
+                self.correct_stored(&devices, cx.now, out);
                 self.unread = false;
                 for device in devices {
                     if self.known(&device.device_id).is_none() && !removed.contains(&device.device_id) {
@@ -169,6 +170,7 @@ impl Hub {
             })
         });
         let mut session = match resumable {
+            // What it settles for itself goes into the replay: nothing is sent before `Attached`.
             Some(at) => self.resume(at, conn, attach, generation, cx.now, out),
             None => self.begin(conn, attach, generation, cx, out),
         };
@@ -180,11 +182,11 @@ impl Hub {
             && !planted!(self, PartialReplay)
             && !self.member_by_session(session).is_some_and(|at| whole(&self.members[at]))
         {
-            if let Some(at) = self.member_by_session(session) {
-                self.members[at].conn = None;
-            }
             session = self.begin(conn, attach, generation, cx, out);
             resumed = false;
+        }
+        if let Some(at) = self.member_by_session(session) {
+            self.members[at].conn = Some(conn);
         }
         let attached =
             self.member_by_session(session).and_then(|at| self.snapshot(at, attach.attempt, resumed, cx.now));
@@ -231,10 +233,9 @@ impl Hub {
         member.family = attach.family;
         member.caps = attach.caps;
         let confirmed = attach.resume.map(|resume| member.ack(resume.last_seq)).unwrap_or_default();
-        // What this settles for the session itself goes into the replay: nothing is sent before `Attached`.
+        let session = self.members[at].session;
         self.judge(confirmed, now, out);
-        self.members[at].conn = Some(conn);
-        self.members[at].session
+        session
     }
 
     fn snapshot(&mut self, at: usize, attempt: u32, resumed: bool, now: Millis) -> Option<Attached> {
@@ -362,9 +363,12 @@ impl Hub {
         if let Some(at) = self.member_by_device(device) {
             self.end_session(self.members[at].session, CloseCode::DeviceRemoved, now, out);
         }
-        let before = self.devices.len();
-        self.devices.retain(|known| known.device.device_id != *device);
-        if self.devices.len() < before {
+        let gone = self.devices.extract_if(.., |known| known.device.device_id == *device).next();
+        if let Some(gone) = gone {
+            if gone.device.is_online {
+                // The removal may have been on its way while the device was registered anew: that row is not shown any more.
+                out.push(Effect::Presence { row: gone.device.id, online: false, at: now });
+            }
             let message =
                 streamz_protocol::server::ServerMessage::DeviceRemoved { device_id: device.clone() };
             let body = streamz_protocol::server::Body::of(&message);

@@ -111,4 +111,11 @@ impl Hub {
             out.item(conn, Item::Stream(Box::new(stream.clone())));
         }
     }
+
+    /// Writes the records of all live streams: the hub before this one may not have come to it.
+    pub(crate) fn write_live_records(&self, out: &mut Out) {
+        for live in &self.streams {
+            self.record(&live.stream, None, out);
+        }
+    }
 }

@@ -15,6 +15,9 @@ pub struct Context<'a> {
     pub new_id: &'a mut dyn FnMut() -> Uuid,
     /// Whether the queue of stream records has room; without it no stream starts.
     pub record_room: bool,
+    /// Whether this node is sure that the user's slot is still its own. If not, the hub relays and decides nothing; when
+    /// that changes, it is to be told [`Input::Tick`].
+    pub may_decide: bool,
 }
 
 /// What a hub is told.

@@ -12,6 +12,7 @@ use crate::ice::HeldCandidate;
 use crate::member::{Member, Verdict};
 use crate::planted::planted;
 use crate::recovery::Recovery;
+use crate::undecided::Waiting;
 
 /// How long a hub waits before it asks the store again.
 pub(crate) const LOAD_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
@@ -41,6 +42,9 @@ pub struct Hub {
     /// What sessions did with messages, until the senders know; see `relay`.
     pub(crate) verdicts: VecDeque<Verdict>,
     pub(crate) judging: bool,
+    /// The node may not decide: what waits until it may.
+    pub(crate) undecided: bool,
+    pub(crate) waiting: Waiting,
     #[cfg(feature = "planted-bugs")]
     pub(crate) bug: Option<crate::planted::Bug>,
 }
@@ -93,6 +97,8 @@ impl Hub {
             recovered_at: Millis(0),
             verdicts: VecDeque::new(),
             judging: false,
+            undecided: false,
+            waiting: Waiting::new(),
             #[cfg(feature = "planted-bugs")]
             bug: None,
         }
@@ -125,6 +131,12 @@ impl Hub {
         self.user
     }
 
+    /// Which incarnation it is.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Whether it still waits for the gateways' announcements.
     #[must_use]
     pub fn is_recovering(&self) -> bool {
@@ -147,6 +159,17 @@ impl Hub {
     }
 
     fn dispatch(&mut self, input: Input, cx: &mut Context<'_>, out: &mut Out) {
+        self.undecided = !cx.may_decide && !planted!(self, DecidesWithoutAuthority);
+        if self.undecided {
+            return self.while_undecided(input, cx, out);
+        }
+        if !self.waiting.is_empty() {
+            self.carry_out_waiting(cx, out);
+        }
+        self.act(input, cx, out);
+    }
+
+    pub(crate) fn act(&mut self, input: Input, cx: &mut Context<'_>, out: &mut Out) {
         match input {
             Input::Up(up) if self.recovery.is_some() => self.while_recovering(up, cx, out),
             Input::Up(up) => self.up(up, cx, out),
@@ -191,7 +214,7 @@ impl Hub {
         }
     }
 
-    fn tick(&mut self, cx: &mut Context<'_>, out: &mut Out) {
+    pub(crate) fn tick(&mut self, cx: &mut Context<'_>, out: &mut Out) {
         if let Loading::Failed(at) = self.loading
             && at <= cx.now
         {
@@ -199,10 +222,13 @@ impl Hub {
             out.push(Effect::Load);
         }
         if self.recovery.is_some() {
-            return;
+            return self.recover_if_complete(cx, out);
         }
         self.expire_messages(cx.now, out);
         self.expire_held(cx.now);
+        if self.undecided {
+            return;
+        }
         self.expire_rings(cx.now, out);
         self.expire_grace(cx.now, out);
         self.expire_sessions(cx.now, out);
@@ -211,6 +237,11 @@ impl Hub {
     /// When [`Input::Tick`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Millis> {
+        self.deadline(!self.undecided)
+    }
+
+    /// What is due first; `all` includes what the node must be sure for.
+    fn deadline(&self, all: bool) -> Option<Millis> {
         let reload = match self.loading {
             Loading::Failed(at) => Some(at),
             _ => None,
@@ -237,22 +268,15 @@ impl Hub {
             .iter()
             .flat_map(|live| &live.held)
             .map(|held| held.accepted_at + self.limits.hub_delivery());
-        reload
-            .into_iter()
-            .chain(messages)
-            .chain(sessions)
-            .chain(grace)
-            .chain(missed)
-            .chain(rings)
-            .chain(held)
-            .min()
+        let certain = sessions.chain(grace).chain(missed).chain(rings).filter(|_| all);
+        reload.into_iter().chain(messages).chain(held).chain(certain).min()
     }
 
     /// Whether it may sleep or go.
     #[must_use]
     pub fn rest(&self) -> Rest {
         let asks = self.loading == Loading::Asked || !self.joining.is_empty();
-        if self.recovery.is_some() || asks || self.next_deadline().is_some() {
+        if self.recovery.is_some() || asks || !self.waiting.is_empty() || self.deadline(true).is_some() {
             Rest::Busy
         } else if self.members.is_empty() && self.streams.is_empty() {
             Rest::Empty
@@ -273,6 +297,7 @@ impl Hub {
         self.streams.shrink_to_fit();
         self.joining.shrink_to_fit();
         self.verdicts.shrink_to_fit();
+        self.waiting.shrink_to_fit();
     }
 
     /// Sessions, attached and away.

@@ -151,7 +151,26 @@ impl Hub {
         for held in due {
             match self.receivers(&held.sending, Some(stream)) {
                 Ok(receivers) => self.deliver(&held.sending, &receivers, &held.body, Timing::Late, now, out),
+                // The answer is not certain enough now.
+                Err(_) if self.undecided => {
+                    if let Some(live) = self.live_mut(stream) {
+                        live.held.push(held);
+                    }
+                }
                 Err(outcome) => self.answer(&held.sending, outcome, now, out),
+            }
+        }
+    }
+
+    /// Whether a candidate can be relayed or held.
+    pub(crate) fn may_place(&self, sending: &Sending, stream: StreamId, ufrags: &[Ufrag]) -> bool {
+        let Some(live) = self.live(stream) else { return false };
+        match generation(&live.stream, &sending.device, ufrags.first().copied()) {
+            Generation::Current => true,
+            Generation::Older => false,
+            Generation::ToCome => {
+                let waiting = live.held.iter().filter(|held| held.sending.device == sending.device).count();
+                waiting < self.limits.held_candidates
             }
         }
     }

@@ -15,7 +15,7 @@ pub struct Load {
     pub streams: usize,
     /// Connections that wait for the store.
     pub joining: usize,
-    /// Inputs that wait for the end of a recovery.
+    /// Inputs that wait for the end of a recovery, or for the right to decide.
     pub waiting: usize,
     /// Frames in a replay window.
     pub window_frames: usize,
@@ -42,7 +42,7 @@ impl Hub {
             sessions: self.members.len(),
             streams: self.streams.len(),
             joining: self.joining.len(),
-            waiting: self.recovery.as_ref().map_or(0, |recovery| recovery.waiting()),
+            waiting: self.waiting.len() + self.recovery.as_ref().map_or(0, |recovery| recovery.waiting()),
             held: self.streams.iter().map(|live| live.held.len()).max().unwrap_or(0),
             verdicts: self.verdicts.len(),
             ..Load::default()

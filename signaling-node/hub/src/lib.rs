@@ -14,6 +14,7 @@
 //! | `ice` | candidates that wait for their offer |
 //! | `presence` | who is shown online |
 //! | `recovery` | a new hub learns from the gateways what the old one knew |
+//! | `undecided` | what a hub does on a node that may not decide |
 //! | `sending` | a message on its way, and what its sender will be told |
 //! | `catch_up` | parties that missed a stream's progress are told |
 //! | `inspect` | how much a hub holds |
@@ -32,6 +33,7 @@ mod recovery;
 mod relay;
 mod sending;
 mod streams;
+mod undecided;
 
 pub use effect::{Context, Effect, Input, Record, RegisterFailure, Rest, StoreAway};
 pub use hub::Hub;

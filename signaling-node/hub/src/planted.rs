@@ -45,6 +45,8 @@ pub enum Bug {
     WrongConnection,
     /// Streams outlive their parties.
     StreamsOutliveParties,
+    /// It decides though its node may not.
+    DecidesWithoutAuthority,
 }
 
 #[cfg(feature = "planted-bugs")]

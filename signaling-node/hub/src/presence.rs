@@ -136,4 +136,17 @@ impl Hub {
         let body = Body::of(&ServerMessage::DeviceUpdated(Box::new(shown)));
         self.tell_others(&id, &Class::State, &body, now, out);
     }
+
+    /// What the hub before this one wrote last may never have reached the store.
+    pub(crate) fn correct_stored(&self, stored: &[Device], now: Millis, out: &mut Out) {
+        if !self.unread || self.recovery.is_some() {
+            return;
+        }
+        for device in stored {
+            let shown = self.known(&device.device_id).map(|known| &known.device);
+            if let Some(shown) = shown.filter(|shown| shown.is_online != device.is_online) {
+                out.push(Effect::Presence { row: device.id, online: shown.is_online, at: now });
+            }
+        }
+    }
 }

@@ -18,9 +18,9 @@ use crate::member::{Entry, Member, Stage};
 use crate::planted::planted;
 use crate::sending::{Outcome, Sending, Turn};
 
-/// Inputs that may wait for the end of a recovery; those without an outcome are dropped beyond it, and new
+/// Inputs that may wait for the end of a recovery, or for the right to decide; those without an outcome are dropped beyond it, and new
 /// connections are asked to come back.
-const WAITING_MAX: usize = 4096;
+pub(crate) const WAITING_MAX: usize = 4096;
 
 /// What is known so far.
 #[derive(Clone, Debug, Default)]
@@ -104,8 +104,14 @@ impl Hub {
             }
             other => recovery.waiting.push_back(other),
         }
+        self.recover_if_complete(cx, out);
+    }
+
+    /// Goes on once everybody was heard, and the node may decide.
+    pub(crate) fn recover_if_complete(&mut self, cx: &mut Context<'_>, out: &mut Out) {
         let early = planted!(self, EarlyDecision);
-        if self.recovery.as_ref().is_some_and(|recovery| recovery.is_complete(early)) {
+        let complete = self.recovery.as_ref().is_some_and(|recovery| recovery.is_complete(early));
+        if complete && !self.undecided {
             self.finish_recovery(cx, out);
         }
     }
@@ -137,6 +143,7 @@ impl Hub {
         self.correct_views(&views, cx, out);
         self.end_lost_streams(&over, cx, out);
         self.catch_up(&known, cx.now, out);
+        self.write_live_records(out);
         for (session, messages) in open {
             self.restore_open(session, messages, &over, cx, out);
         }
@@ -183,7 +190,9 @@ impl Hub {
 
     fn restore_member(&mut self, conn: ConnId, replica: Replica, cx: &Context<'_>, out: &mut Out) {
         let id = replica.device.device_id.clone();
-        if self.known(&id).is_none() {
+        // As the store has it, if its list is here.
+        let stored = self.known(&id).map(|known| known.device.is_online);
+        if stored.is_none() {
             let device = Device { is_online: false, ..replica.device };
             self.devices.push(Known { device, offline_at: None });
         }
@@ -191,6 +200,9 @@ impl Hub {
             Member::new(replica.session, replica.generation, id.clone(), replica.family, replica.caps, conn);
         member.away = replica.away;
         member.next_seq = replica.last_seq + 1;
+        if replica.away.is_some() {
+            member.leap();
+        }
         if planted!(self, SeqReuseOnRecovery) {
             member.next_seq = replica.acked + 1;
         }
@@ -211,7 +223,7 @@ impl Hub {
             };
             known.device.is_online = online;
             known.offline_at = offline_at.filter(|_| online);
-            if !online {
+            if !online || stored == Some(false) {
                 // The hub before this one may have died before it wrote so.
                 out.push(Effect::Presence { row: known.device.id, online, at: cx.now });
             }

@@ -57,7 +57,8 @@ impl Hub {
         out: &mut Out,
     ) {
         let sending = Sending::of(&self.members[at], &message, turn);
-        if sending.resubmitted && sending.accepted_at + self.limits.hub_delivery() <= cx.now {
+        // It may have been on its way, or have waited here, for its whole life.
+        if sending.accepted_at + self.limits.hub_delivery() <= cx.now {
             return self.answer(&sending, Outcome::NotDelivered(Reason::Expired, Vec::new()), cx.now, out);
         }
         match message.command {

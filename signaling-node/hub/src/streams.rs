@@ -430,7 +430,7 @@ impl Hub {
         })
     }
 
-    fn record(&self, stream: &LiveStream, end: Option<(Millis, &str)>, out: &mut Out) {
+    pub(crate) fn record(&self, stream: &LiveStream, end: Option<(Millis, &str)>, out: &mut Out) {
         let row = |device: &DeviceId| self.known(device).map(|known| known.device.id);
         out.push(Effect::Record(Box::new(Record {
             id: stream.id,

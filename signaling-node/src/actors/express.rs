@@ -10,6 +10,7 @@ use ractor::{ActorId, ActorRef};
 use streamz_hub::Input;
 use streamz_protocol::UserId;
 use streamz_protocol::bus::Up;
+use streamz_protocol::cluster::Slot;
 
 use super::Permit;
 use super::hub::HubMsg;
@@ -99,6 +100,30 @@ impl Express {
             lanes.remove(&user);
         }
         true
+    }
+
+    /// Another hub is to be started, by a message to the shard that counts as an input: whatever comes from now on is
+    /// for that one.
+    pub(crate) fn await_start(&self, user: UserId) {
+        let mut lanes = self.lanes.lock();
+        let lane = lanes.entry(user).or_default();
+        lane.actor = None;
+        lane.queued += 1;
+    }
+
+    /// The hubs of a slot are over: nothing is handed to them any more.
+    pub(crate) fn close_slot(&self, slot: Slot) {
+        self.lanes.lock().retain(|user, lane| {
+            if Slot::of(*user) == slot {
+                lane.actor = None;
+            }
+            lane.actor.is_some() || lane.queued > 0
+        });
+    }
+
+    /// Whether nothing is on its way to a user's hub, which is not awake.
+    pub(crate) fn is_clear(&self, user: UserId) -> bool {
+        !self.lanes.lock().contains_key(&user)
     }
 
     /// A hub failed: nothing is handed to it any more.

@@ -1,19 +1,23 @@
 //! The actor around one user's hub: it moves inputs in and effects out, and keeps one timer.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ractor::concurrency::JoinHandle;
 use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use streamz_bus::Bus;
+use streamz_cluster::keeper::HUB_EPOCH_BITS;
 use streamz_hub::{Context, Effect, Hub, Input, Rest};
 use streamz_platform::Clock;
 use streamz_protocol::bus::{ToGateway, Up};
-use streamz_protocol::{Millis, UserId};
+use streamz_protocol::cluster::{Epoch, Slot, Tenure};
+use streamz_protocol::{GatewayId, Millis, StreamId, UserId};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Permit;
 use super::shard::ShardMsg;
+use super::steward::Steward;
 use crate::desk::Desk;
 
 /// What all hubs of a node share.
@@ -25,6 +29,26 @@ pub(crate) struct Surroundings {
     pub(crate) idle: Duration,
     /// How often it is checked that the users are in the store.
     pub(crate) check_users: Duration,
+    /// In a cluster.
+    pub(crate) steward: OnceLock<Arc<dyn Steward>>,
+}
+
+impl Surroundings {
+    fn to_gateway(&self, user: UserId, hub_epoch: u64, gateway: GatewayId, frame: ToGateway) {
+        if let Some(steward) = self.steward.get() {
+            return steward.says(user, hub_epoch, gateway, frame);
+        }
+        // A connection that is gone says so itself, and so does one that does not keep up.
+        if let Err(refused) = self.bus.to_gateway(gateway, frame) {
+            tracing::debug!(?gateway, %refused, "a gateway did not take a frame");
+        }
+    }
+
+    /// In whose name a hub writes, in a cluster.
+    fn tenure(&self, user: UserId, hub_epoch: u64) -> Option<Tenure> {
+        self.steward.get()?;
+        Some(Tenure { slot: Slot::of(user), epoch: Epoch(hub_epoch >> HUB_EPOCH_BITS) })
+    }
 }
 
 /// What a hub actor is told.
@@ -37,6 +61,8 @@ pub(crate) enum HubMsg {
     Timer,
     /// By the shard: hand the hub back and stop.
     Retire,
+    /// By the shard: which streams live?
+    Streams(oneshot::Sender<Vec<StreamId>>),
 }
 
 pub(crate) struct HubActor;
@@ -46,6 +72,7 @@ pub(crate) struct HubState {
     surroundings: Arc<Surroundings>,
     shard: ActorRef<ShardMsg>,
     user: UserId,
+    epoch: u64,
     /// Inputs of the shard that were handled.
     handled: u64,
     last_input: Millis,
@@ -75,6 +102,7 @@ impl Actor for HubActor {
         let now = start.surroundings.clock.now();
         let mut state = HubState {
             user: start.hub.user(),
+            epoch: start.hub.epoch(),
             hub: Some(start.hub),
             surroundings: start.surroundings,
             shard: start.shard,
@@ -96,6 +124,12 @@ impl Actor for HubActor {
         let now = state.surroundings.clock.now();
         match message {
             HubMsg::Up(up, _permit) => {
+                if let Up::Message(_, message) = &up
+                    && let Some(trace) = message.trace
+                {
+                    let kind = message.command.name();
+                    tracing::debug!(user = %state.user, traceparent = %trace, kind, "a message");
+                }
                 state.handled += 1;
                 state.last_input = now;
                 state.step(Input::Up(up), now, &myself);
@@ -105,6 +139,12 @@ impl Actor for HubActor {
                 state.timer = None;
                 state.step(Input::Tick, now, &myself);
                 state.offer_rest(now, &myself)?;
+            }
+            HubMsg::Streams(answer) => {
+                // Whoever asked may have gone; of a hub that does not know yet there is no answer.
+                if let Some(streams) = streams(state.hub.as_deref()) {
+                    let _ = answer.send(streams);
+                }
             }
             HubMsg::Retire => {
                 if let Some((_, timer)) = state.timer.take() {
@@ -126,33 +166,38 @@ impl Actor for HubActor {
 impl HubState {
     fn step(&mut self, input: Input, now: Millis, myself: &ActorRef<HubMsg>) {
         let Some(hub) = &mut self.hub else { return };
-        let mut context =
-            Context { now, new_id: &mut Uuid::new_v4, record_room: self.surroundings.desk.has_room() };
+        let mut context = Context {
+            now,
+            new_id: &mut Uuid::new_v4,
+            record_room: self.surroundings.desk.has_room(),
+            may_decide: self.surroundings.steward.get().is_none_or(|steward| steward.may_decide()),
+        };
         let effects = hub.handle(input, &mut context);
         self.carry_out(effects, myself);
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>, myself: &ActorRef<HubMsg>) {
-        let Surroundings { bus, desk, .. } = &*self.surroundings;
+        let surroundings = self.surroundings.clone();
+        let desk = &surroundings.desk;
+        let tenure = surroundings.tenure(self.user, self.epoch);
         for effect in effects {
             match effect {
-                // A connection that is gone says so itself, and so does one that does not keep up.
                 Effect::Down(conn, down) => {
-                    if let Err(refused) = bus.to_gateway(conn.gateway, ToGateway::Conn(conn, down)) {
-                        tracing::debug!(?conn, %refused, "a connection did not take a frame");
-                    }
+                    let frame = ToGateway::Conn(conn, down);
+                    surroundings.to_gateway(self.user, self.epoch, conn.gateway, frame);
                 }
                 Effect::Gateway(gateway, frame) => {
-                    if let Err(refused) = bus.to_gateway(gateway, frame) {
-                        tracing::warn!(?gateway, %refused, "a gateway did not take a frame");
-                    }
+                    surroundings.to_gateway(self.user, self.epoch, gateway, frame);
                 }
-                Effect::Load => desk.load(self.user, myself.clone()),
+                Effect::Load => match surroundings.steward.get() {
+                    Some(steward) => steward.wants_devices(self.user, self.epoch),
+                    None => desk.load(self.user, myself.clone()),
+                },
                 Effect::Register { conn, device, name, device_type } => {
                     desk.register(self.user, conn, device, name, device_type, myself.clone());
                 }
-                Effect::Presence { row, online, at } => desk.presence(row, online, at),
-                Effect::Record(record) => desk.record(*record),
+                Effect::Presence { row, online, at } => desk.presence(tenure, row, online, at),
+                Effect::Record(record) => desk.record(tenure, *record),
             }
         }
     }
@@ -187,4 +232,10 @@ impl HubState {
         let timer = myself.send_after(due.since(now), || HubMsg::Timer);
         self.timer = Some((due, timer));
     }
+}
+
+/// The streams of a hub, once it knows all of them.
+pub(crate) fn streams(hub: Option<&Hub>) -> Option<Vec<StreamId>> {
+    let hub = hub.filter(|hub| !hub.is_recovering())?;
+    Some(hub.live_streams().map(|stream| stream.id).collect())
 }

@@ -3,6 +3,7 @@
 pub(crate) mod express;
 pub(crate) mod hub;
 pub(crate) mod shard;
+pub(crate) mod steward;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

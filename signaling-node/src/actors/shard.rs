@@ -1,4 +1,4 @@
-//! A shard keeps the hubs of the users that hash to it: awake as actors, asleep as plain values.
+//! A shard keeps the hubs of the users of its slots: awake as actors, asleep as plain values.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,11 +7,14 @@ use std::time::Duration;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use streamz_hub::{Effect, Hub, Input, Rest};
 use streamz_protocol::bus::{ToGateway, ToHub, Up};
-use streamz_protocol::{Limits, Millis, UserId};
+use streamz_protocol::cluster::Slot;
+use streamz_protocol::{GatewayId, Limits, Millis, StreamId, UserId};
+use tokio::sync::oneshot;
 
 use super::Permit;
 use super::express::Express;
-use super::hub::{HubActor, HubStart, Surroundings};
+use super::hub::{HubActor, HubMsg, HubStart, Surroundings, streams};
+use super::steward::Steward;
 use crate::node::Gauges;
 
 /// A hub that fails again within this time is started with a delay that doubles.
@@ -33,6 +36,18 @@ pub(crate) enum ShardMsg {
     Retired(UserId, Box<Hub>),
     /// The delay before a restart is over.
     Restart(UserId),
+    /// By the steward: start a hub that recovers from these gateways. Counted by the [`Express`].
+    Start { user: UserId, epoch: u64, recover_from: Vec<GatewayId> },
+    /// By the steward: a hub may read its user's devices.
+    Load { user: UserId, epoch: u64 },
+    /// By the steward: the hubs of a slot are over.
+    Drop(Slot),
+    /// By the steward: answered once all that was said before is done.
+    Barrier(oneshot::Sender<()>),
+    /// By the steward: the node may decide again.
+    Decide,
+    /// By the steward: which streams does a user's hub know?
+    Streams(UserId, oneshot::Sender<Vec<StreamId>>),
     /// It is time to see whether all its users are in the store.
     CheckUsers,
     /// These are not: somebody deleted their accounts.
@@ -56,21 +71,39 @@ pub(crate) struct ShardState {
     gauges: Arc<Gauges>,
     express: Arc<Express>,
     users: HashMap<UserId, Resident>,
-    /// Whose hub an actor is, for those that are awake.
-    awake: HashMap<ActorId, UserId>,
+    /// Whose hub an actor is, and which, for those that are awake.
+    awake: HashMap<ActorId, (UserId, u64)>,
     troubles: HashMap<UserId, Trouble>,
     next_epoch: u64,
 }
 
 enum Resident {
-    /// Its actor is known to the [`Express`].
-    Awake,
+    /// Inputs are handed to it by the [`Express`].
+    Awake {
+        actor: ActorRef<HubMsg>,
+        epoch: u64,
+    },
     /// It was told to hand its hub back; what arrives meanwhile waits.
-    Retiring(Vec<(Up, Permit)>),
+    Retiring {
+        epoch: u64,
+        waiting: Vec<(Up, Permit)>,
+    },
     Asleep(Box<Hub>),
     /// It failed and starts anew after a delay. What arrives meanwhile, its gateways will tell again, but for what
     /// is kept here.
-    Down(Vec<(Up, Permit)>),
+    Down {
+        epoch: u64,
+        kept: Vec<(Up, Permit)>,
+    },
+}
+
+impl Resident {
+    fn epoch(&self) -> u64 {
+        match self {
+            Self::Awake { epoch, .. } | Self::Retiring { epoch, .. } | Self::Down { epoch, .. } => *epoch,
+            Self::Asleep(hub) => hub.epoch(),
+        }
+    }
 }
 
 struct Trouble {
@@ -116,6 +149,16 @@ impl Actor for ShardActor {
             ShardMsg::Idle { user, actor, handled } => state.idle(user, actor, handled),
             ShardMsg::Retired(user, hub) => state.retired(user, hub, &myself).await,
             ShardMsg::Restart(user) => state.restart(user, &myself).await,
+            ShardMsg::Start { user, epoch, recover_from } => {
+                state.start(user, epoch, &recover_from, &myself).await;
+                state.express.settled(user);
+            }
+            ShardMsg::Load { user, epoch } => state.load(user, epoch),
+            ShardMsg::Drop(slot) => state.drop_slot(slot).await,
+            // Whoever asked may have gone.
+            ShardMsg::Barrier(answer) => drop(answer.send(())),
+            ShardMsg::Decide => state.decide(),
+            ShardMsg::Streams(user, answer) => state.streams(user, answer),
             ShardMsg::CheckUsers => state.check_users(&myself),
             ShardMsg::Missing(users) => {
                 for user in users {
@@ -134,8 +177,8 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorFailed(cell, error) => {
-                if let Some(user) = state.ended(cell.get_id()) {
-                    state.failed(user, &error, &myself);
+                if let Some((user, epoch)) = state.ended(cell.get_id()) {
+                    state.failed(user, epoch, &error, &myself);
                 }
             }
             SupervisionEvent::ActorTerminated(cell, ..) => drop(state.ended(cell.get_id())),
@@ -149,9 +192,9 @@ impl ShardState {
     async fn frame(&mut self, frame: ToHub, permit: Permit, myself: &ActorRef<ShardMsg>) {
         let ToHub { user, up } = frame;
         match self.users.get_mut(&user) {
-            Some(Resident::Awake) => self.express.hand(user, up, permit),
-            Some(Resident::Retiring(waiting)) => waiting.push((up, permit)),
-            Some(Resident::Down(kept)) => {
+            Some(Resident::Awake { .. }) => self.express.hand(user, up, permit),
+            Some(Resident::Retiring { waiting, .. }) => waiting.push((up, permit)),
+            Some(Resident::Down { kept, .. }) => {
                 if kept.len() < KEPT_WHILE_DOWN && is_said_once(&up) {
                     kept.push((up, permit));
                 }
@@ -168,6 +211,10 @@ impl ShardState {
 
     /// Something for a user without a hub.
     async fn first(&mut self, user: UserId, up: Up, permit: Permit, myself: &ActorRef<ShardMsg>) {
+        if self.surroundings.steward.get().is_some() {
+            // The steward starts hubs before it gives them anything: this one is over.
+            return;
+        }
         match up {
             Up::Attach(..) => {
                 let hub = Box::new(Hub::new(user, self.epoch(), self.limits.clone()));
@@ -197,50 +244,77 @@ impl ShardState {
         waiting: Vec<(Up, Permit)>,
         myself: &ActorRef<ShardMsg>,
     ) {
-        let user = hub.user();
+        let (user, epoch) = (hub.user(), hub.epoch());
         let start = HubStart { hub, effects, surroundings: self.surroundings.clone(), shard: myself.clone() };
         let actor = match HubActor::spawn_linked(None, HubActor, start, myself.get_cell()).await {
             Ok((actor, _)) => actor,
             Err(error) => {
-                self.users.insert(user, Resident::Retiring(waiting));
-                return self.failed(user, &error, myself);
+                self.users.insert(user, Resident::Retiring { epoch, waiting });
+                return self.failed(user, epoch, &error, myself);
             }
         };
         self.gauges.awake.add(1);
-        self.awake.insert(actor.get_id(), user);
-        self.users.insert(user, Resident::Awake);
+        self.awake.insert(actor.get_id(), (user, epoch));
+        self.users.insert(user, Resident::Awake { actor: actor.clone(), epoch });
         self.express.open(user, actor, waiting);
     }
 
     fn idle(&mut self, user: UserId, who: ActorId, handled: u64) {
-        if self.express.retire(user, who, handled) {
-            self.users.insert(user, Resident::Retiring(Vec::new()));
+        if let Some(Resident::Awake { epoch, .. }) = self.users.get(&user)
+            && self.express.retire(user, who, handled)
+        {
+            let epoch = *epoch;
+            self.users.insert(user, Resident::Retiring { epoch, waiting: Vec::new() });
         }
     }
 
     async fn retired(&mut self, user: UserId, hub: Box<Hub>, myself: &ActorRef<ShardMsg>) {
-        let Some(Resident::Retiring(waiting)) = self.users.remove(&user) else { return };
+        let Some(Resident::Retiring { epoch, waiting }) = self.users.get_mut(&user) else { return };
+        if *epoch != hub.epoch() {
+            return;
+        }
+        let waiting = std::mem::take(waiting);
+        self.users.remove(&user);
         if !waiting.is_empty() {
             return self.wake(hub, Vec::new(), waiting, myself).await;
         }
-        if hub.rest() != Rest::Empty {
-            self.gauges.asleep.add(1);
-            self.users.insert(user, Resident::Asleep(hub));
+        if hub.rest() == Rest::Empty {
+            let is_clear = || self.express.is_clear(user);
+            let stays = |steward: &Arc<dyn Steward>| !steward.may_go(user, hub.epoch(), &is_clear);
+            if !self.surroundings.steward.get().is_some_and(stays) {
+                return;
+            }
+            // Something is on its way, and wakes it.
         }
+        self.gauges.asleep.add(1);
+        self.users.insert(user, Resident::Asleep(hub));
     }
 
-    /// An actor is gone: whose hub it was.
-    fn ended(&mut self, actor: ActorId) -> Option<UserId> {
-        let user = self.awake.remove(&actor)?;
+    /// An actor is gone: whose hub it was, and which.
+    fn ended(&mut self, actor: ActorId) -> Option<(UserId, u64)> {
+        let hub = self.awake.remove(&actor)?;
         self.gauges.awake.sub(1);
-        Some(user)
+        Some(hub)
     }
 
     /// Starts a hub anew: at once the first time, then after a delay.
-    fn failed(&mut self, user: UserId, error: &dyn std::fmt::Display, myself: &ActorRef<ShardMsg>) {
+    fn failed(
+        &mut self,
+        user: UserId,
+        epoch: u64,
+        error: &dyn std::fmt::Display,
+        myself: &ActorRef<ShardMsg>,
+    ) {
         tracing::error!(%user, %error, "a hub failed and is started anew");
         metrics::counter!("streamz_hub_failures_total").increment(1);
+        if self.users.get(&user).is_none_or(|resident| resident.epoch() != epoch) {
+            // Another one is there already, or it was to end anyway.
+            return;
+        }
         self.express.close(user);
+        if let Some(steward) = self.surroundings.steward.get() {
+            steward.failed(user, epoch);
+        }
         let now = self.surroundings.clock.now();
         self.troubles.retain(|_, trouble| trouble.last + TROUBLED > now);
         let trouble = self.troubles.entry(user).or_insert(Trouble { last: now, count: 0 });
@@ -248,12 +322,12 @@ impl ShardState {
         trouble.count += 1;
         let repeats = trouble.count - 1;
         let kept = match self.users.remove(&user) {
-            Some(Resident::Retiring(waiting) | Resident::Down(waiting)) => {
+            Some(Resident::Retiring { waiting, .. } | Resident::Down { kept: waiting, .. }) => {
                 waiting.into_iter().filter(|(up, _)| is_said_once(up)).collect()
             }
             _ => Vec::new(),
         };
-        self.users.insert(user, Resident::Down(kept));
+        self.users.insert(user, Resident::Down { epoch, kept });
         let delay = match repeats {
             0 => Duration::ZERO,
             more => RESTART_DELAY.saturating_mul(2_u32.saturating_pow(more.min(16))).min(RESTART_DELAY_MAX),
@@ -285,11 +359,97 @@ impl ShardState {
     }
 
     async fn restart(&mut self, user: UserId, myself: &ActorRef<ShardMsg>) {
-        let Some(Resident::Down(kept)) = self.users.get_mut(&user) else { return };
+        let Some(Resident::Down { kept, .. }) = self.users.get_mut(&user) else { return };
+        if let Some(steward) = self.surroundings.steward.get() {
+            return steward.restart(user);
+        }
         let kept = std::mem::take(kept);
         let gateways = self.surroundings.bus.gateways();
         let (hub, effects) = Hub::recover(user, self.epoch(), self.limits.clone(), &gateways);
         self.wake(Box::new(hub), effects, kept, myself).await;
+    }
+}
+
+/// What the steward of a cluster says.
+impl ShardState {
+    async fn start(
+        &mut self,
+        user: UserId,
+        epoch: u64,
+        recover_from: &[GatewayId],
+        myself: &ActorRef<ShardMsg>,
+    ) {
+        let kept = match self.users.remove(&user) {
+            Some(Resident::Down { kept, .. }) => kept,
+            Some(other) => {
+                self.end(other);
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+        let (hub, effects) = Hub::recover(user, epoch, self.limits.clone(), recover_from);
+        self.wake(Box::new(hub), effects, kept, myself).await;
+    }
+
+    /// Lets go of a hub; of one that is awake, its actor stops after what it does at the moment.
+    fn end(&mut self, resident: Resident) -> Option<ActorRef<HubMsg>> {
+        match resident {
+            Resident::Awake { actor, .. } => {
+                actor.stop(None);
+                Some(actor)
+            }
+            Resident::Asleep(_) => {
+                self.gauges.asleep.sub(1);
+                None
+            }
+            Resident::Retiring { .. } | Resident::Down { .. } => None,
+        }
+    }
+
+    async fn drop_slot(&mut self, slot: Slot) {
+        let users: Vec<UserId> = self.users.keys().copied().filter(|user| Slot::of(*user) == slot).collect();
+        let mut stopping = Vec::new();
+        for user in users {
+            if let Some(resident) = self.users.remove(&user) {
+                stopping.extend(self.end(resident));
+            }
+        }
+        for actor in stopping {
+            // An error: it had stopped before.
+            let _ = actor.stop_and_wait(None, None).await;
+        }
+    }
+
+    fn load(&self, user: UserId, of: u64) {
+        if let Some(Resident::Awake { actor, epoch }) = self.users.get(&user)
+            && *epoch == of
+        {
+            self.surroundings.desk.load(user, actor.clone());
+        }
+    }
+
+    /// What was held for want of authority is due. (Hubs that sleep hold nothing.)
+    fn decide(&self) {
+        for resident in self.users.values() {
+            if let Resident::Awake { actor, .. } = resident {
+                // One that failed comes back.
+                let _ = actor.cast(HubMsg::Timer);
+            }
+        }
+    }
+
+    fn streams(&self, user: UserId, answer: oneshot::Sender<Vec<StreamId>>) {
+        match self.users.get(&user) {
+            Some(Resident::Awake { actor, .. }) => drop(actor.cast(HubMsg::Streams(answer))),
+            Some(Resident::Asleep(hub)) => {
+                if let Some(streams) = streams(Some(hub)) {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(streams);
+                }
+            }
+            // Whoever asks hears that there is no answer.
+            _ => {}
+        }
     }
 }
 

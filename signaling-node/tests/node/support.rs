@@ -244,7 +244,7 @@ impl Copy {
         let mid = Mid { session: self.replica.session, number };
         let command = command.finish(&self.replica.device.device_id, mid);
         let accepted_at = Clock::start().now();
-        Message { number, id: frame.id, to, digest, accepted_at, command }
+        Message { number, id: frame.id, to, digest, accepted_at, command, trace: frame.trace }
     }
 
     fn count(&self, kind: &str, name: &str) -> usize {

@@ -8,8 +8,9 @@ const WAITING: usize = 4_096 + 2_048;
 const HEARD: usize = 256;
 
 impl World {
-    pub(crate) fn check_hub(&mut self, user: usize) {
-        let Some(hub) = &self.hubs[user].hub else { return };
+    pub(crate) fn check_hub(&mut self, place: usize) {
+        let user = self.hubs[place].user;
+        let Some(hub) = &self.hubs[place].hub else { return };
         let (load, limits) = (hub.load(), &self.plan.limits);
         let held = limits.held_candidates * load.sessions.max(1);
         let bounds = [
@@ -31,11 +32,13 @@ impl World {
     pub(crate) fn check_session(&mut self, pipe: usize) {
         let Some(session) = &self.pipes[pipe].session else { return };
         let (load, limits) = (session.load(), &self.plan.limits);
+        // With the user's devices and live streams.
+        let welcome = 2 * 1024 + 700 * limits.streams;
         let bounds = [
             (
                 "bytes that wait for the socket",
                 load.queued,
-                limits.outbound_bytes + 2 * 1024 + limits.window_bytes,
+                limits.outbound_bytes + welcome + limits.window_bytes,
             ),
             ("window frames", load.window_frames, limits.window_frames),
             ("window bytes", load.window_bytes, limits.window_bytes),

@@ -21,6 +21,9 @@ impl World {
         let resume = client.session.filter(|_| !client.simple);
         let resume = resume.map(|session| Resume { session, last_seq: client.last_seq });
         let alive: Vec<usize> = (0..self.gateways.len()).filter(|at| self.gateways[*at].alive).collect();
+        if alive.is_empty() {
+            return self.after(Duration::from_millis(300), Event::Connect { device });
+        }
         let gateway = self.dice.pick(&alive);
         let pipe = self.new_pipe(device, gateway);
         self.clients[device].pipe = Some(pipe);
@@ -217,8 +220,10 @@ impl World {
 
     /// What is left when the run is over.
     pub(crate) fn rested(&self) -> Rested {
-        let hubs = self.hubs.iter().map(|slot| {
-            slot.hub.as_ref().map(|hub| RestedHub {
+        let hubs = (0..self.user_ids.len()).map(|user| {
+            let mut hubs =
+                self.hubs.iter().filter(|slot| slot.user == user).filter_map(|slot| slot.hub.as_ref());
+            hubs.next().map(|hub| RestedHub {
                 recovering: hub.is_recovering(),
                 quiet: hub.rest() != streamz_hub::Rest::Busy,
                 sessions: hub.sessions(),

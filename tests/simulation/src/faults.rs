@@ -120,7 +120,7 @@ impl World {
         }
         let at = self.dice.pick(&links);
         let until = self.now + self.dice.millis(50, 6_000);
-        self.saw(What::BusStalled { user: at.0, until });
+        self.saw(What::BusStalled { user: at.0, since: self.now, until });
         let both = self.dice.chance(50);
         let links = self.links.entry(at).or_default();
         links.up.stall(until);
@@ -163,6 +163,7 @@ impl World {
         if self.store_away {
             self.store_back();
         }
+        self.heal_cluster();
         for user in 0..self.plan.users.len() {
             let all_leave = self.dice.chance(30);
             for device in 0..self.clients.len() {

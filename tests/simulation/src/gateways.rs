@@ -8,14 +8,12 @@ use streamz_protocol::{CloseCode, ConnId, GatewayId, Millis};
 use streamz_session::{Context, Effect, Facts, Input, Outgoing, Phase, Session, TokenFacts};
 
 use crate::history::{Parted, What};
-use crate::world::{Event, FromDevice, ToDevice, World};
+use crate::world::{Event, FromDevice, World};
 
 /// How long a hub may take to answer a new connection.
 const ATTACH_WITHIN: Duration = Duration::from_secs(10);
 /// How long a peer may take to read what was said last.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-/// Bytes that the system takes at a time.
-const BURST: usize = 32 * 1024;
 
 /// One incarnation of a gateway process.
 pub(crate) struct Gateway {
@@ -49,21 +47,21 @@ pub(crate) struct Pipe {
     pub(crate) silent: bool,
     /// The device reads nothing until then.
     pub(crate) stalled: Millis,
-    waiting: VecDeque<Out>,
+    pub(crate) waiting: VecDeque<Out>,
     /// What the system took and has not reported.
-    taken: Option<(usize, Option<u64>)>,
-    draining: bool,
-    closing: bool,
+    pub(crate) taken: Option<(usize, Option<u64>)>,
+    pub(crate) draining: bool,
+    pub(crate) closing: bool,
     armed: Option<Millis>,
     tokens: u64,
     filled: Millis,
     /// When the last frame in each direction arrives.
     pub(crate) up_free: Millis,
-    down_free: Millis,
+    pub(crate) down_free: Millis,
 }
 
 /// Something for the socket.
-enum Out {
+pub(crate) enum Out {
     Frame(Outgoing),
     Ping,
     Close(CloseCode),
@@ -151,6 +149,7 @@ impl World {
         }
         self.pipes[pipe].session = Some(session);
         self.gateways[self.pipes[pipe].gateway].pipes.insert(pipe);
+        self.enlist(self.pipes[pipe].gateway, user);
         self.after(ATTACH_WITHIN, Event::AttachTimeout { pipe });
         self.carry_out(pipe, effects);
         self.arm_session(pipe);
@@ -239,7 +238,9 @@ impl World {
                 }
                 Effect::End => {
                     self.pipes[pipe].session = None;
-                    self.gateways[self.pipes[pipe].gateway].pipes.remove(&pipe);
+                    let gateway = self.pipes[pipe].gateway;
+                    self.gateways[gateway].pipes.remove(&pipe);
+                    self.delist(gateway, self.clients[self.pipes[pipe].device].user);
                 }
             }
         }
@@ -273,119 +274,6 @@ impl World {
         let phase = self.pipes[pipe].session.as_ref().map(Session::phase);
         if phase == Some(Phase::Attaching) {
             self.feed(pipe, Input::Close(CloseCode::Unavailable));
-        }
-    }
-
-    fn put(&mut self, pipe: usize, out: Out) {
-        let state = &mut self.pipes[pipe];
-        if !state.socket {
-            return;
-        }
-        state.waiting.push_back(out);
-        if !state.draining {
-            state.draining = true;
-            self.after(Duration::ZERO, Event::Drain { pipe });
-        }
-    }
-
-    /// The system reports what it took, and takes as much again as its device reads.
-    pub(crate) fn drain(&mut self, pipe: usize) {
-        let state = &mut self.pipes[pipe];
-        if !state.socket {
-            return;
-        }
-        if state.stalled > self.now {
-            let at = state.stalled;
-            return self.at(at, Event::Drain { pipe });
-        }
-        if let Some((bytes, seq)) = state.taken.take() {
-            self.feed(pipe, Input::Written { bytes, seq });
-        }
-        let state = &mut self.pipes[pipe];
-        let (mut bytes, mut seq, mut service) = (0, None, Duration::ZERO);
-        let mut gone = Vec::new();
-        while bytes < BURST
-            && let Some(out) = state.waiting.pop_front()
-        {
-            match out {
-                Out::Frame(outgoing) => {
-                    bytes += outgoing.weight();
-                    seq = outgoing.seq.or(seq);
-                    gone.push(ToDevice::Text(outgoing.render()));
-                }
-                Out::Ping => gone.push(ToDevice::Ping),
-                Out::Close(code) => {
-                    gone.push(ToDevice::Close(code));
-                    state.socket = false;
-                    break;
-                }
-            }
-        }
-        if let Some(speed) = self.clients[state.device].speed {
-            service = Duration::from_millis(bytes as u64 * 1000 / speed);
-        }
-        state.draining = bytes > 0 || !state.waiting.is_empty();
-        state.taken = (bytes > 0).then_some((bytes, seq));
-        for frame in gone {
-            self.send_down(pipe, frame, service);
-        }
-        if self.pipes[pipe].draining {
-            self.after(service, Event::Drain { pipe });
-        }
-    }
-
-    fn send_down(&mut self, pipe: usize, frame: ToDevice, service: Duration) {
-        if let ToDevice::Text(text) = &frame {
-            self.note_written(pipe, text);
-        }
-        let delay = self.dice.millis(0, self.plan.device_delay) + service;
-        let state = &mut self.pipes[pipe];
-        state.down_free = (self.now + delay).max(state.down_free);
-        let at = state.down_free;
-        self.at(at, Event::ToDevice { pipe, frame });
-    }
-
-    fn note_written(&mut self, pipe: usize, text: &str) {
-        // A simple client's socket is the last that is known of a message: see the meaning of `delivered`.
-        let device = self.pipes[pipe].device;
-        if !self.clients[device].simple {
-            return;
-        }
-        let session = self.pipes[pipe].session.as_ref().and_then(Session::id);
-        let frame: Option<streamz_protocol::server::ServerFrame> = serde_json::from_str(text).ok();
-        if let (Some(session), Some(mid)) = (session, frame.and_then(|frame| frame.mid)) {
-            self.saw(What::Wrote { device, session, mid });
-        }
-    }
-
-    /// The gateway learns that the device's end is gone.
-    pub(crate) fn socket_gone(&mut self, pipe: usize, clean: bool) {
-        if !self.pipes[pipe].socket {
-            return;
-        }
-        self.pipes[pipe].socket = false;
-        self.pipes[pipe].waiting.clear();
-        self.feed(pipe, Input::SocketGone { clean });
-    }
-
-    /// The gateway gives a socket up without another word.
-    pub(crate) fn drop_socket(&mut self, pipe: usize) {
-        if std::mem::replace(&mut self.pipes[pipe].socket, false) {
-            self.pipes[pipe].waiting.clear();
-            self.break_pipe(pipe);
-        }
-    }
-
-    /// A connection breaks: what is on its way is lost, both ends learn of it soon.
-    pub(crate) fn break_pipe(&mut self, pipe: usize) {
-        if std::mem::replace(&mut self.pipes[pipe].cut, true) {
-            return;
-        }
-        self.saw(What::Troubled { pipe });
-        let (at_gateway, at_device) = (self.dice.millis(0, 300), self.dice.millis(0, 300));
-        self.after(at_gateway, Event::GatewayNotices { pipe });
-        if !self.pipes[pipe].silent {
-            self.after(at_device, Event::DeviceNotices { pipe });
         }
     }
 
@@ -449,6 +337,9 @@ impl World {
             if std::mem::replace(&mut self.pipes[pipe].socket, false) || pipes.contains(&pipe) {
                 self.break_pipe(pipe);
             }
+        }
+        if self.plan.cluster.is_some() {
+            return;
         }
         self.lose_links_of(gateway);
         let number = self.gateways.len();

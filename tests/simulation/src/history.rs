@@ -122,10 +122,28 @@ pub(crate) enum What {
         class: Class,
         bytes: usize,
         replayed: bool,
+        /// It goes to a gateway that the others do not count on any more.
+        island: bool,
+        /// When the hub said so. In a cluster it is seen when the gateway takes it.
+        said: Millis,
+    },
+    /// In a cluster: a hub says a frame, which may or may not reach a gateway that takes it.
+    Said {
+        session: SessionId,
+        seq: u64,
+        bytes: usize,
     },
     /// A session is handed to a connection; this was its last number.
     Offered {
+        user: usize,
         session: SessionId,
+        last_seq: u64,
+    },
+    /// A hub that learns anew has this copy of a session.
+    Announced {
+        user: usize,
+        session: SessionId,
+        generation: u64,
         last_seq: u64,
     },
     /// A row was to be written.
@@ -145,8 +163,10 @@ pub(crate) enum What {
     Troubled {
         pipe: PipeNo,
     },
+    /// A user's hub is gone; `planned` if its slot moves to another node.
     HubCrashed {
         user: usize,
+        planned: bool,
     },
     HubRecovered {
         user: usize,
@@ -157,8 +177,13 @@ pub(crate) enum What {
     GatewayMissed {
         gateway: usize,
     },
+    /// The others go on without a gateway that is still there, cut off from the store: its devices count as lost.
+    GatewayEvicted {
+        gateway: usize,
+    },
     BusStalled {
         user: usize,
+        since: Millis,
         until: Millis,
     },
     StoreAway,
@@ -325,6 +350,8 @@ pub(crate) enum Part {
 
 /// All that a run leaves behind.
 pub(crate) struct History {
+    /// Whether it is of a cluster.
+    pub(crate) cluster: bool,
     pub(crate) begun: Millis,
     pub(crate) over: Millis,
     pub(crate) limits: Limits,

@@ -9,7 +9,9 @@
 //! |---|---|
 //! | `world`, `queue`, `dice`, `plan` | time, order, chance, and what a seed stands for |
 //! | `devices`, `client`, `workload` | a model client that keeps the rules, and what people do with it |
-//! | `gateways`, `nodes`, `store` | the shells around sessions and hubs |
+//! | `gateways`, `sockets`, `nodes`, `store` | the shells around sessions and hubs |
+//! | `links`, `failures` | what is between them in one process, and how it fails |
+//! | `cluster/…` | several processes: leases, slots, links, takeover |
 //! | `faults` | what goes wrong, and the end of it |
 //! | `history`, `checker/…` | what was seen, and what each promise demands of it |
 //! | `bounds` | promise 6, after every step |
@@ -17,16 +19,20 @@
 mod bounds;
 mod checker;
 mod client;
+mod cluster;
 mod devices;
 mod dice;
+mod failures;
 mod faults;
 mod gateways;
 mod history;
+mod links;
 mod nodes;
 mod own;
 mod plan;
 mod queue;
 mod runs;
+mod sockets;
 mod store;
 mod workload;
 mod world;
@@ -43,6 +49,26 @@ pub enum Bug {
     Hub(streamz_hub::Bug),
     /// Into sessions.
     Session(streamz_session::Bug),
+    /// Into routers, keepers and coordinators.
+    Cluster(streamz_cluster::Bug),
+    /// Into links.
+    Link(streamz_link::Bug),
+    /// Into the shells around them.
+    Shell(ShellBug),
+}
+
+/// A fault of a shell.
+#[cfg(feature = "planted-bugs")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShellBug {
+    /// That nobody received once is evidence of a death.
+    ZeroBelievedAtOnce,
+    /// The gateways that have to confirm are those that were there before the slot was assigned.
+    StaleGateways,
+    /// A slot changes hands without a new epoch.
+    EpochReuse,
+    /// The store takes writes of any epoch.
+    UnfencedWrites,
 }
 
 #[cfg(feature = "planted-bugs")]

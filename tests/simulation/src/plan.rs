@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use streamz_protocol::Limits;
 
+use crate::cluster::Terrain;
 use crate::dice::Dice;
 use crate::world::Strike;
 
@@ -23,23 +24,41 @@ pub enum Profile {
     Outages,
     /// All of it.
     Everything,
+    /// A cluster in which nodes join, drain and leave.
+    Moves,
+    /// A cluster in which processes and hubs die, or stand still.
+    Deaths,
+    /// A cluster whose processes do not always reach Redis, Postgres or each other.
+    Partitions,
+    /// A cluster with all of that, and troubled devices.
+    Fleet,
 }
 
 impl Profile {
     /// All, in order.
-    pub const ALL: [Profile; 6] = [
+    pub const ALL: [Profile; 10] = [
         Profile::Calm,
         Profile::Flaky,
         Profile::Slow,
         Profile::Crashes,
         Profile::Outages,
         Profile::Everything,
+        Profile::Moves,
+        Profile::Deaths,
+        Profile::Partitions,
+        Profile::Fleet,
     ];
+
+    /// Whether it is of several processes.
+    #[must_use]
+    pub fn is_cluster(self) -> bool {
+        matches!(self, Profile::Moves | Profile::Deaths | Profile::Partitions | Profile::Fleet)
+    }
 
     /// The profile of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        Self::ALL[usize::try_from(seed % 6).unwrap_or(0)]
+        Self::ALL[usize::try_from(seed % 10).unwrap_or(0)]
     }
 }
 
@@ -96,6 +115,8 @@ pub(crate) struct Plan {
     pub(crate) simple: u64,
     /// The longest text of a message, in bytes.
     pub(crate) text: usize,
+    /// Several processes over Redis and Postgres.
+    pub(crate) cluster: Option<Terrain>,
     /// Store records that may wait while the store is away.
     pub(crate) record_queue: usize,
 }
@@ -106,7 +127,7 @@ impl Plan {
         let users = (0..dice.size(1, 3)).map(|_| dice.size(2, 5)).collect();
         let small = dice.chance(50);
         let limits = if small { Self::small_limits(dice) } else { Limits::default() };
-        let text = match (small, dice.chance(30)) {
+        let text = match (small, dice.chance(10)) {
             (true, _) => 2_000,
             (false, true) => 40_000,
             (false, false) => 4_000,
@@ -115,10 +136,10 @@ impl Plan {
         Self {
             profile,
             users,
-            gateways: dice.size(1, 2),
+            gateways: dice.size(1, if profile.is_cluster() { 3 } else { 2 }),
             limits: Arc::new(limits),
-            active: dice.millis(30_000, 150_000),
-            pace: Duration::from_millis(dice.pick(&[150, 600, 2_000, 8_000])),
+            active: dice.millis(30_000, 120_000),
+            pace: Duration::from_millis(dice.pick(&[150, 600, 600, 2_000, 8_000])),
             device_delay: dice.pick(&[5, 60, 400]),
             bus_delay: if quick { 0 } else { dice.pick(&[3, 40, 300]) },
             store_delay: dice.pick(&[5, 80, 900]),
@@ -127,6 +148,7 @@ impl Plan {
             faults: Faults::draw(profile, dice),
             simple: dice.pick(&[0, 20, 20, 60]),
             text,
+            cluster: profile.is_cluster().then(|| Terrain::draw(profile, dice)),
             record_queue: dice.pick(&[1, 16, 1_000]),
         }
     }
@@ -192,6 +214,14 @@ impl Faults {
             faults.account = often(4_000, 40_000);
             faults.hub_crash = faults.hub_crash.or(often(10_000, 60_000));
             faults.cut = faults.cut.or(often(5_000, 60_000));
+        }
+        if profile.is_cluster() {
+            faults.cut = often(4_000, 60_000);
+        }
+        if profile == Profile::Fleet {
+            faults.restart = often(15_000, 90_000);
+            faults.account = often(8_000, 40_000);
+            faults.overflow = often(20_000, 90_000);
         }
         faults
     }

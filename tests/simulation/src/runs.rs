@@ -16,6 +16,9 @@ fn trace_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/simulation")
 }
 
+/// The promises that a sentence may begin with.
+const PROMISES: [&str; 7] = ["P1", "P2", "P3", "P4", "P5", "P6", "P7"];
+
 /// Lines of a trace that are shown with a failure.
 const LINES_SHOWN: usize = 60;
 
@@ -40,7 +43,7 @@ pub fn run(seed: u64, traced: bool) -> Run {
 #[must_use]
 pub fn run_with(seed: u64, traced: bool, bug: crate::Bug) -> Run {
     let mut world = World::new(seed, traced);
-    world.bug = Some(bug);
+    world.plant(bug);
     finish(world)
 }
 
@@ -51,8 +54,8 @@ fn finish(mut world: World) -> Run {
     let broken = world.broken.take();
     if let Some(sentence) = panicked.map(panic_text).or(broken) {
         let (promise, sentence) = match sentence.split_once(": ") {
-            Some((promise @ ("P6" | "P7"), rest)) => {
-                (if promise == "P6" { "P6" } else { "P7" }, rest.to_owned())
+            Some((prefix, rest)) if let Some(promise) = PROMISES.iter().find(|one| **one == prefix) => {
+                (*promise, rest.to_owned())
             }
             _ => ("panic", sentence),
         };

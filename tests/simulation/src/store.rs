@@ -71,6 +71,13 @@ impl Store {
         self.devices.iter().map(|device| device.id).chain(self.removed.iter().copied())
     }
 
+    pub(crate) fn nobody_is_online(&mut self) {
+        for device in &mut self.devices {
+            device.is_online = false;
+        }
+        self.online.values_mut().for_each(|online| *online = false);
+    }
+
     pub(crate) fn write_presence(&mut self, row: Uuid, online: bool) {
         if let Some(device) = self.devices.iter_mut().find(|device| device.id == row) {
             device.is_online = online;

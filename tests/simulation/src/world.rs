@@ -5,22 +5,24 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use streamz_protocol::bus::{Resume, ToGateway, Up};
-use streamz_protocol::{DeviceId, Millis, UserId};
+use streamz_protocol::{ConnId, DeviceId, Millis, SessionId, UserId};
 use streamz_session::TokenFacts;
 use uuid::Uuid;
 
 use crate::client::Client;
+use crate::cluster::{Cluster, Ev};
 use crate::dice::Dice;
 use crate::gateways::{Gateway, Pipe};
 use crate::history::{Entry, History, Profile as Who, What, Written};
-use crate::nodes::{Answer, HubSlot, Links};
+use crate::links::Links;
+use crate::nodes::{Answer, HubSlot};
 use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::store::Store;
 use crate::workload::Deed;
 
 /// When every run begins: generations follow the clock, so it is one that a clock could show.
-const BEGUN: Millis = Millis(1_800_000_000_000);
+pub(crate) const BEGUN: Millis = Millis(1_800_000_000_000);
 
 /// The time since a run began.
 pub(crate) fn elapsed(at: Millis) -> Duration {
@@ -37,6 +39,9 @@ pub(crate) struct World {
     pub(crate) hubs: Vec<HubSlot>,
     pub(crate) stores: Vec<Store>,
     pub(crate) store_away: bool,
+    /// The session of each connection, as the last attach or announcement said.
+    pub(crate) sessions: BTreeMap<ConnId, SessionId>,
+    pub(crate) cluster: Cluster,
     pub(crate) links: BTreeMap<(usize, usize), Links>,
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) pipes: Vec<Pipe>,
@@ -86,15 +91,15 @@ pub(crate) enum Event {
     /// A frame reaches a gateway.
     FromHub { user: usize, gateway: usize, order: u64, frame: Box<ToGateway> },
     /// A hub's timer.
-    HubTimer { user: usize, epoch: u64, due: Millis },
+    HubTimer { place: usize, epoch: u64, due: Millis },
     /// A hub may have been quiet for long enough.
-    HubRest { user: usize, epoch: u64, since: Millis },
+    HubRest { place: usize, epoch: u64, since: Millis },
     /// A hub crashes.
     Crash { user: usize },
     /// A crashed hub is replaced.
     HubBack { user: usize },
     /// The store answers.
-    Stored { user: usize, epoch: u64, answer: Answer },
+    Stored { place: usize, epoch: u64, answer: Answer },
     /// It is known that a gateway is dead.
     GatewayMissed { gateway: usize },
     /// A device does something of its own will.
@@ -111,6 +116,8 @@ pub(crate) enum Event {
     StoreBack,
     /// Faults and work end.
     Heal,
+    /// Something in a cluster.
+    Cluster(Ev),
 }
 
 /// A kind of fault.
@@ -159,11 +166,15 @@ impl World {
         let mut dice = Dice::new(seed);
         let plan = Plan::draw(seed, &mut dice);
         let users = plan.users.len();
-        let user_ids: Vec<UserId> = (0..users).map(|_| UserId(dice.uuid())).collect();
+        let user_ids = (0..users).map(|_| Self::draw_user(&plan, &mut dice)).collect();
+        // In a cluster each hub gets a place of its own.
+        let places = 0..if plan.cluster.is_some() { 0 } else { users };
         let mut world = Self {
             now: BEGUN,
             queue: Queue::new(),
-            hubs: (0..users).map(|_| HubSlot::default()).collect(),
+            hubs: places.map(|user| HubSlot { user, ..HubSlot::default() }).collect(),
+            sessions: BTreeMap::new(),
+            cluster: Cluster::new(plan.cluster.as_ref()),
             stores: (0..users).map(|_| Store::default()).collect(),
             store_away: false,
             links: BTreeMap::new(),
@@ -213,6 +224,7 @@ impl World {
             }
         }
         self.plan_strikes();
+        self.found_cluster();
         self.after(self.plan.active, Event::Heal);
     }
 
@@ -224,10 +236,21 @@ impl World {
                 break;
             }
             self.now = at;
+            if let Some(until) = self.stalls(&event) {
+                self.at(until, event);
+                continue;
+            }
             self.note(|| format!("{event:?}"));
             self.handle(event);
         }
         self.now = end;
+        self.check_hubs_at_rest();
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn plant(&mut self, bug: crate::Bug) {
+        self.bug = Some(bug);
+        self.plant_cluster(bug);
     }
 
     fn handle(&mut self, event: Event) {
@@ -249,11 +272,11 @@ impl World {
             Event::ToHub { user, gateway, order, up } => self.up_arrives(user, gateway, order, *up),
             Event::AccountChanged { user, device, up } => self.account_changed(user, device, up),
             Event::FromHub { user, gateway, order, frame } => self.down_arrives(user, gateway, order, *frame),
-            Event::HubTimer { user, epoch, due } => self.hub_timer(user, epoch, due),
-            Event::HubRest { user, epoch, since } => self.hub_rest(user, epoch, since),
+            Event::HubTimer { place, epoch, due } => self.hub_timer(place, epoch, due),
+            Event::HubRest { place, epoch, since } => self.hub_rest(place, epoch, since),
             Event::Crash { user } => self.crash_hub(user),
             Event::HubBack { user } => self.hub_back(user),
-            Event::Stored { user, epoch, answer } => self.stored(user, epoch, answer),
+            Event::Stored { place, epoch, answer } => self.stored(place, epoch, answer),
             Event::GatewayMissed { gateway } => self.gateway_missed(gateway),
             Event::Act { device } => self.act(device),
             Event::Do { device, deed } => self.perform(device, deed),
@@ -262,6 +285,7 @@ impl World {
             Event::Strike(strike) => self.strike(strike),
             Event::StoreBack => self.store_back(),
             Event::Heal => self.heal(),
+            Event::Cluster(event) => self.cluster_event(event),
         }
     }
 
@@ -311,6 +335,7 @@ impl World {
         let rested = self.rested();
         let longest = 4 * (self.plan.device_delay + self.plan.bus_delay) + 1_000;
         History {
+            cluster: self.plan.cluster.is_some(),
             begun: BEGUN,
             over: self.now,
             limits: (*self.plan.limits).clone(),

@@ -8,16 +8,23 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use streamz_cluster::Bug as ClusterBug;
 use streamz_hub::Bug as HubBug;
+use streamz_link::Bug as LinkBug;
 use streamz_session::Bug as SessionBug;
-use streamz_simulation::{Bug, Profile, run_with, verify_with};
+use streamz_simulation::{Bug, Profile, ShellBug, run_with, verify_with};
 
-/// Seeds that are tried with each bug; as many of each profile.
-const SEEDS: u64 = 60;
+/// Seeds that are tried with each bug, of the profiles that it concerns.
+const SEEDS: u64 = 40;
 /// One that hides from those is looked for until it is found, but no further than this.
-const SEEDS_MAX: u64 = 1_200;
+const SEEDS_MAX: u64 = 2_000;
 
-const BUGS: [Bug; 16] = [
+/// Two more faults of keepers need moments that hubs which end at once never have; the model in `shared/cluster` finds
+/// them.
+const BUGS: [Bug; 29] = [
+    // The hardest to find first, so that the others are looked for beside.
+    Bug::Shell(ShellBug::StaleGateways),
+    Bug::Hub(HubBug::DecidesWithoutAuthority),
     Bug::Hub(HubBug::OutcomeBeforeDelivery),
     Bug::Hub(HubBug::NoDedupeOnRecovery),
     Bug::Hub(HubBug::SeqReuseOnRecovery),
@@ -34,7 +41,27 @@ const BUGS: [Bug; 16] = [
     Bug::Session(SessionBug::QueueUnbounded),
     Bug::Session(SessionBug::BacklogUnbounded),
     Bug::Session(SessionBug::SilentGiveUp),
+    Bug::Cluster(ClusterBug::NoFence),
+    Bug::Cluster(ClusterBug::EarlyActivation),
+    Bug::Cluster(ClusterBug::HeldRollDropped),
+    Bug::Cluster(ClusterBug::NoGrace),
+    Bug::Cluster(ClusterBug::SilentConfirmation),
+    Bug::Link(LinkBug::NoRetransmission),
+    Bug::Link(LinkBug::DuplicatesDelivered),
+    Bug::Link(LinkBug::OutOfTurn),
+    Bug::Shell(ShellBug::ZeroBelievedAtOnce),
+    Bug::Shell(ShellBug::EpochReuse),
+    Bug::Shell(ShellBug::UnfencedWrites),
 ];
+
+/// Whether a run of this profile has what the fault is in.
+fn concerns(bug: Bug, seed: u64) -> bool {
+    let cluster = Profile::of(seed).is_cluster();
+    match bug {
+        Bug::Cluster(_) | Bug::Link(_) | Bug::Shell(_) | Bug::Hub(HubBug::DecidesWithoutAuthority) => cluster,
+        Bug::Hub(_) | Bug::Session(_) => !cluster,
+    }
+}
 
 /// What one bug was found by.
 struct Found {
@@ -47,8 +74,8 @@ struct Found {
 
 fn look_for(bug: Bug) -> Found {
     let mut found = Found { bug, seeds: 0, tried: 0, promises: BTreeMap::new(), example: String::new() };
-    for seed in 0..SEEDS_MAX {
-        if seed >= SEEDS && found.seeds > 0 {
+    for seed in (0..SEEDS_MAX).filter(|seed| concerns(bug, *seed)) {
+        if found.tried >= SEEDS && found.seeds > 0 {
             break;
         }
         found.tried += 1;
@@ -69,7 +96,10 @@ fn every_planted_bug_is_found() {
     let work = || {
         let mut all = Vec::new();
         while let Some(bug) = BUGS.get(next.fetch_add(1, Ordering::Relaxed)) {
-            all.push(look_for(*bug));
+            let found = look_for(*bug);
+            let Found { bug, seeds, tried, promises, example } = &found;
+            println!("{:36} {seeds:3} of {tried:4} {promises:?}\n    {example}", format!("{bug:?}"));
+            all.push(found);
         }
         all
     };
@@ -80,9 +110,6 @@ fn every_planted_bug_is_found() {
             .flat_map(|thread| thread.join().expect("no run panics outside of its seed"))
             .collect()
     });
-    for Found { bug, seeds, tried, promises, example } in &table {
-        println!("{:32} {seeds:3} of {tried:4} {promises:?}\n    {example}", format!("{bug:?}"));
-    }
     for Found { bug, seeds, .. } in &table {
         assert!(*seeds > 0, "{bug:?} goes unnoticed");
     }

@@ -54,7 +54,7 @@ async fn a_token_that_lapses_closes_the_socket(topology: Topology) {
     assert_eq!(user.get("/api/auth/me").await.problem(), (401, "token_expired".into()));
     // With a new token of the same sign-in, the session goes on.
     let fresh = user.api.refresh(&user.signed_in.refresh_token).await.unwrap();
-    let user = User { signed_in: fresh, ..user };
+    let user = user.with(fresh);
     let again = user.dial("phone").resume(&phone.session(), phone.last_seq).welcomed().await;
     assert_eq!(again.welcome["resumed"], true);
 }

@@ -115,6 +115,21 @@ fn an_id_names_one_message_whatever_its_type() {
     }
 }
 
+#[test]
+fn a_message_says_to_which_trace_it_belongs() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let mut bench = Bench::live();
+    let with = |id: &str, parent: &str| offer(id).replacen('{', &format!(r#"{{"traceparent":{parent},"#), 1);
+    let said = bench.text(&with("a", &format!("\"{PARENT}\"")));
+    assert_eq!(messages(&said)[0].trace, Some(PARENT.parse().unwrap()));
+    // One that cannot be read is as good as none.
+    for (id, parent) in [("b", r#""00-4bf9""#), ("c", "7"), ("d", "null")] {
+        assert_eq!(messages(&bench.text(&with(id, parent)))[0].trace, None, "{parent}");
+    }
+    // It is no part of the content.
+    assert!(bench.text(&offer("a")).is_empty(), "the same message again");
+}
+
 /// Nothing is acted on that is refused for want of room: the refusal is certain.
 #[test]
 fn the_backlog_holds_for_what_the_gateway_acts_on() {
@@ -144,6 +159,10 @@ fn tokens_are_checked_one_at_a_time() {
     let checked = bench.handle(Input::TokenChecked(None));
     assert_eq!(messages(&checked)[0].id.as_ref().unwrap().as_str(), "a");
     assert_eq!(words(&bench.text(&auth("b"))), ["check T"]);
+    // An earlier one has its outcome, whatever is being checked.
+    bench.frames([delivered(1, 1, "a")]);
+    assert_eq!(words(&bench.text(&auth("a"))), ["delivered a"]);
+    assert!(bench.text(&auth("b")).is_empty(), "its outcome is to come");
 }
 
 #[test]

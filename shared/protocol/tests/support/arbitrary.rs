@@ -1,4 +1,6 @@
 //! Arbitrary values of everything that is said on the wire.
+//!
+//! Boxed wherever much comes together: unoptimised, the generators would fill the stack of a test's thread.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -15,9 +17,11 @@ use uuid::Uuid;
 /// The last millisecond that RFC 3339 can write.
 const YEAR_9999: u64 = 253_402_300_799_999;
 
-const STREAM_TYPES: [StreamType; 5] =
+/// All of them.
+pub(crate) const STREAM_TYPES: [StreamType; 5] =
     [StreamType::Video, StreamType::Audio, StreamType::Both, StreamType::Screen, StreamType::Data];
-const PATHS: [ConnectionType; 2] = [ConnectionType::P2p, ConnectionType::Relay];
+/// Both of them.
+pub(crate) const PATHS: [ConnectionType; 2] = [ConnectionType::P2p, ConnectionType::Relay];
 
 /// Any text, and text that is likely to break out of its quotes.
 pub(crate) fn text() -> impl Strategy<Value = String> {
@@ -42,11 +46,13 @@ pub(crate) fn message_id() -> impl Strategy<Value = MessageId> {
     text().prop_filter_map("1 to 128 bytes", |text| MessageId::new(&text).ok())
 }
 
-fn uuid() -> impl Strategy<Value = Uuid> {
+/// Any.
+pub(crate) fn uuid() -> impl Strategy<Value = Uuid> {
     any::<u128>().prop_map(Uuid::from_u128)
 }
 
-fn stream_id() -> impl Strategy<Value = StreamId> {
+/// Any.
+pub(crate) fn stream_id() -> impl Strategy<Value = StreamId> {
     uuid().prop_map(StreamId)
 }
 
@@ -55,13 +61,15 @@ pub(crate) fn mid() -> impl Strategy<Value = Mid> {
     (uuid(), any::<u64>()).prop_map(|(session, number)| Mid { session: SessionId(session), number })
 }
 
-fn time() -> impl Strategy<Value = Millis> {
+/// A time that RFC 3339 can write.
+pub(crate) fn time() -> impl Strategy<Value = Millis> {
     (0..=YEAR_9999).prop_map(Millis)
 }
 
-fn device() -> impl Strategy<Value = Device> {
-    ((uuid(), uuid(), device_id(), text(), text()), (any::<bool>(), option::of(time()), time())).prop_map(
-        |((id, user, device_id, name, kind), (is_online, last_seen, created_at))| Device {
+/// A row.
+pub(crate) fn device() -> BoxedStrategy<Device> {
+    ((uuid(), uuid(), device_id(), text(), text()), (any::<bool>(), option::of(time()), time()))
+        .prop_map(|((id, user, device_id, name, kind), (is_online, last_seen, created_at))| Device {
             id,
             user_id: UserId(user),
             device_id,
@@ -70,19 +78,18 @@ fn device() -> impl Strategy<Value = Device> {
             is_online,
             last_seen,
             created_at,
-        },
-    )
+        })
+        .boxed()
 }
 
-fn device_ref() -> impl Strategy<Value = DeviceRef> {
-    (uuid(), device_id(), text()).prop_map(|(id, device_id, name)| DeviceRef {
-        id,
-        device_id,
-        device_name: name.into(),
-    })
+fn device_ref() -> BoxedStrategy<DeviceRef> {
+    (uuid(), device_id(), text())
+        .prop_map(|(id, device_id, name)| DeviceRef { id, device_id, device_name: name.into() })
+        .boxed()
 }
 
-fn stream() -> impl Strategy<Value = Stream> {
+/// A stream as clients see it.
+pub(crate) fn stream() -> BoxedStrategy<Stream> {
     (
         (stream_id(), uuid(), option::of(uuid()), option::of(uuid()), time(), option::of(time())),
         (
@@ -111,6 +118,7 @@ fn stream() -> impl Strategy<Value = Stream> {
             from_device_id,
             to,
         })
+        .boxed()
 }
 
 fn ice_server() -> impl Strategy<Value = IceServer> {
@@ -118,7 +126,7 @@ fn ice_server() -> impl Strategy<Value = IceServer> {
         .prop_map(|(urls, username, credential)| IceServer { urls, username, credential })
 }
 
-fn welcome() -> impl Strategy<Value = ServerMessage> {
+fn welcome() -> BoxedStrategy<ServerMessage> {
     (
         (uuid(), any::<bool>(), any::<u64>(), any::<u64>()),
         (device(), vec(device(), 0..4), vec(stream(), 0..3), vec(ice_server(), 0..3)),
@@ -135,11 +143,12 @@ fn welcome() -> impl Strategy<Value = ServerMessage> {
                 ice_servers,
             }))
         })
+        .boxed()
 }
 
-fn stream_message() -> impl Strategy<Value = ServerMessage> {
+fn stream_message() -> BoxedStrategy<ServerMessage> {
     let start = (stream_id(), device_id(), prop::sample::select(&STREAM_TYPES), device_id());
-    prop_oneof![
+    let one = prop_oneof![
         (stream_id(), vec(device_id(), 0..4), option::of(message_id()))
             .prop_map(|(stream_id, to, id)| ServerMessage::StreamRinging { stream_id, to, id }),
         start.prop_map(|(stream_id, from_device_id, stream_type, source_device_id)| {
@@ -154,7 +163,8 @@ fn stream_message() -> impl Strategy<Value = ServerMessage> {
         (stream_id(), option::of(device_id()), text()).prop_map(|(stream_id, from_device_id, reason)| {
             ServerMessage::StreamEnd { stream_id, from_device_id, reason }
         }),
-    ]
+    ];
+    one.boxed()
 }
 
 fn relayed() -> impl Strategy<Value = ServerMessage> {
@@ -183,10 +193,10 @@ fn relayed() -> impl Strategy<Value = ServerMessage> {
 }
 
 /// Anything that a server may say.
-pub(crate) fn server_message() -> impl Strategy<Value = ServerMessage> {
+pub(crate) fn server_message() -> BoxedStrategy<ServerMessage> {
     let failed = (device_id(), prop::sample::select(Reason::ALL))
         .prop_map(|(device_id, reason)| Failed { device_id, reason });
-    prop_oneof![
+    let one = prop_oneof![
         welcome(),
         stream_message(),
         relayed(),
@@ -205,7 +215,8 @@ pub(crate) fn server_message() -> impl Strategy<Value = ServerMessage> {
         Just(ServerMessage::Pong {}),
         (prop::sample::select(ErrorCode::ALL), text(), option::of(message_id()))
             .prop_map(|(code, message, id)| ServerMessage::Error { code, message, id }),
-    ]
+    ];
+    one.boxed()
 }
 
 /// A payload that a device may send: its type, and each field with its value.

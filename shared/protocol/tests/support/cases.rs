@@ -307,7 +307,7 @@ pub(crate) struct ClientCase {
 pub(crate) fn client_cases() -> Vec<ClientCase> {
     let command = |out: Outgoing, id: Option<MessageId>, to, command| ClientCase {
         text: out.encode(id.as_ref()),
-        frame: ClientFrame { id, message: ClientMessage::Command { to, command } },
+        frame: ClientFrame { id, trace: None, message: ClientMessage::Command { to, command } },
     };
     let whole = |out, id, to, of| command(out, id, to, Draft::Whole(of));
     let relay = |out: Outgoing, id, to: DeviceId, kind, ufrag, content: String| {
@@ -315,7 +315,7 @@ pub(crate) fn client_cases() -> Vec<ClientCase> {
         let draft = Draft::Relay { kind, stream: Some(STREAM), ufrags: vec![Ufrag::of(ufrag)], fields };
         command(out.to(to.clone()).in_stream(STREAM), id, Some(to), draft)
     };
-    let bare = |text, message| ClientCase { text, frame: ClientFrame { id: None, message } };
+    let bare = |text, message| ClientCase { text, frame: ClientFrame { id: None, trace: None, message } };
     let json = |text: &str| serde_json::to_string(text).unwrap();
     let stats = StreamStats {
         connection_type: Some(ConnectionType::P2p),

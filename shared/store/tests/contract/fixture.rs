@@ -1,10 +1,18 @@
 //! A fresh, migrated database for one case.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
+use streamz_protocol::cluster::{Epoch, Slot, Tenure};
+use streamz_protocol::{NodeId, ProcessId};
 use streamz_store::{
-    Device, NewDevice, NewUser, Store, StoreOptions, StreamRecord, UNKNOWN_DEVICE_TYPE, User,
+    ClusterStore, CoordinatorTerm, Device, NewDevice, NewOwner, NewUser, ProcessKind, SlotRow, Store,
+    StoreOptions, StreamRecord, TakeCoordinator, UNKNOWN_DEVICE_TYPE, User,
 };
 use streamz_testkit::Postgres;
 use tempfile::TempDir;
@@ -61,6 +69,27 @@ impl Fixture {
         }
     }
 
+    /// Counts behind the store's back.
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+        } else {
+            let path = self.url.strip_prefix("sqlite:").unwrap();
+            let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+            sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+        }
+    }
+
+    /// A connection beside the store, to Postgres.
+    pub(crate) async fn beside(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
+    pub(crate) fn cluster(&self) -> ClusterStore {
+        self.store.cluster().unwrap()
+    }
+
     pub(crate) async fn user(&self) -> User {
         self.user_called(&format!("{}@example.org", Uuid::now_v7())).await
     }
@@ -99,4 +128,102 @@ pub(crate) fn ringing(user_id: Uuid, started_at: DateTime<Utc>) -> StreamRecord 
         quality: None,
         latency_ms: None,
     }
+}
+
+/// A lease that does not end while a test runs, and one that has always ended.
+pub(crate) const LONG: Duration = Duration::from_secs(3600);
+pub(crate) const OVER: Duration = Duration::ZERO;
+
+pub(crate) fn slot(number: u16) -> Slot {
+    Slot::new(number).unwrap()
+}
+
+pub(crate) fn tenure(number: u16, epoch: u64) -> Tenure {
+    Tenure { slot: slot(number), epoch: Epoch(epoch) }
+}
+
+pub(crate) fn gives(number: u16, epoch: u64, owner: NodeId) -> NewOwner {
+    NewOwner { tenure: tenure(number, epoch), owner }
+}
+
+/// A row as it should be, with nothing planned.
+pub(crate) fn owned(number: u16, epoch: u64, owner: NodeId) -> SlotRow {
+    SlotRow { tenure: tenure(number, epoch), owner: Some(owner), moving_to: None }
+}
+
+impl Fixture {
+    /// A node that has its row.
+    pub(crate) async fn node(&self, id: u64) -> NodeId {
+        let name = format!("node-{id}");
+        let registered =
+            self.cluster().register_process(ProcessId(id), ProcessKind::Node, &name, "").await.unwrap();
+        assert_eq!(registered.namesakes, []);
+        NodeId(id)
+    }
+
+    /// Makes a node the coordinator, whoever was it.
+    pub(crate) async fn coordinates(&self, node: NodeId) -> CoordinatorTerm {
+        match self.cluster().try_take(node, OVER).await.unwrap() {
+            TakeCoordinator::Taken(term) => term,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn slot_row(&self, number: u16) -> SlotRow {
+        self.cluster().read_slots().await.unwrap().rows[usize::from(number)]
+    }
+
+    /// Waits until so many of this database's operations wait for a row's lock.
+    pub(crate) async fn waiting_for_locks(&self, count: i64) {
+        let mut beside = self.beside().await;
+        let sql = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let began = Instant::now();
+        while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut beside).await.unwrap() != count {
+            assert!(began.elapsed() < Duration::from_secs(20), "not as many as {count} wait for a lock");
+        }
+    }
+
+    /// Lets an operation go on, step by step, until it has a lock on this slot, and not a step further.
+    pub(crate) async fn run_until_locked<F: Future>(&self, mut operation: Pin<&mut F>, slot: u16) {
+        let mut beside = self.beside().await;
+        loop {
+            assert!(poll(operation.as_mut()).await.is_pending(), "it ended without a lock on {slot}");
+            let free = sqlx::query("SELECT slot FROM slots WHERE slot = $1 FOR UPDATE SKIP LOCKED")
+                .bind(i32::from(slot))
+                .fetch_optional(&mut beside)
+                .await
+                .unwrap();
+            if free.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+/// Somebody who locks a slot until they are told to stop.
+pub(crate) struct Holder(PgConnection);
+
+impl Fixture {
+    pub(crate) async fn hold_slot(&self, slot: u16) -> Holder {
+        let mut beside = self.beside().await;
+        sqlx::query("BEGIN").execute(&mut beside).await.unwrap();
+        sqlx::query("SELECT slot FROM slots WHERE slot = $1 FOR SHARE")
+            .bind(i32::from(slot))
+            .execute(&mut beside)
+            .await
+            .unwrap();
+        Holder(beside)
+    }
+}
+
+impl Holder {
+    pub(crate) async fn release(mut self) {
+        sqlx::query("ROLLBACK").execute(&mut self.0).await.unwrap();
+    }
+}
+
+/// One step of an operation.
+pub(crate) async fn poll<F: Future>(mut operation: Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|cx| Poll::Ready(operation.as_mut().poll(cx))).await
 }

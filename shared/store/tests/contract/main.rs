@@ -3,13 +3,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod coordinator;
 mod devices;
+mod evict;
+mod fenced;
 mod fixture;
+mod left;
 mod login;
 mod pages;
 mod presence;
+mod processes;
 mod refresh;
 mod schema;
+mod slots;
 mod streams;
 mod sweep;
 mod text;
@@ -26,7 +32,14 @@ macro_rules! contract {
                 })*
             })*
         }
-        mod on_postgres {
+        postgres_contract!(on_postgres { $($aggregate { $($case,)* })* });
+    };
+}
+
+/// Makes the tests of what only Postgres has.
+macro_rules! postgres_contract {
+    ($name:ident { $($aggregate:ident { $($case:ident,)* })* }) => {
+        mod $name {
             $(mod $aggregate {
                 $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
@@ -116,10 +129,73 @@ contract! {
         is_compared,
         of_a_newer_program_is_left_alone,
         answers_until_closed,
+        of_an_older_program_is_brought_up_to_date,
+        has_a_cluster_only_where_many_share_it,
     }
     text {
         comes_back_unchanged,
         with_nul_is_refused,
         too_long_is_refused,
+    }
+}
+
+postgres_contract! {
+    in_a_cluster {
+        processes {
+            are_listed_as_registered,
+            have_ids_of_their_own,
+            hear_of_their_namesakes,
+            of_one_name_hear_of_each_other_also_at_once,
+            renew_and_learn_what_is_new,
+            drain,
+            leave_nothing_behind,
+            age_by_the_database,
+        }
+        coordinator {
+            is_one_of_many_at_once,
+            goes_on_after_a_lost_answer,
+            is_followed_when_its_lease_is_over,
+            is_followed_at_once_after_an_orderly_end,
+            writes_nothing_once_deposed,
+            is_a_node_that_is_there,
+            is_not_deposed_while_it_writes,
+            keeps_no_lease_from_a_clock_that_went_back,
+        }
+        slots {
+            begin_without_owners,
+            are_given_once,
+            are_given_to_nodes_that_are_there,
+            are_taken_only_from_the_gone,
+            show_changes_since_a_version,
+            move_when_their_owner_says_so,
+            stay_when_their_target_is_gone,
+            stay_when_a_move_is_cancelled,
+            are_safe_to_give_again_after_a_lost_answer,
+            rise_by_one_for_each_owner_in_any_race,
+        }
+        evict {
+            takes_the_silent_and_gives_away_their_slots,
+            spares_who_renews,
+            loses_to_a_renewal_in_flight,
+            is_heard_by_a_renewal_that_comes_too_late,
+            believes_a_renewal_rather_than_the_evidence,
+            takes_who_renewed_before_the_clock_went_back,
+            cuts_off_who_stops_in_the_middle,
+        }
+        fenced {
+            writes_presence_while_it_owns,
+            writes_streams_while_it_owns,
+            closes_streams_while_it_owns,
+            is_waited_for_by_a_change_of_owner,
+            waits_for_a_change_of_owner_and_is_refused,
+            never_writes_after_the_next_owner,
+            does_not_deadlock_with_changes_of_owners,
+            is_written_with_the_slot,
+        }
+        left {
+            is_found_by_slot,
+            comes_in_pages,
+            is_adopted_without_a_slot,
+        }
     }
 }

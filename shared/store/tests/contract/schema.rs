@@ -10,16 +10,18 @@ pub(crate) async fn is_migrated_once(t: &Fixture) {
 }
 
 pub(crate) async fn is_compared(t: &Fixture) {
+    t.raw("DELETE FROM _sqlx_migrations WHERE version = 2").await;
+    assert_eq!(t.store.check_schema().await.unwrap(), SchemaState::Missing(vec![2]));
     t.raw("UPDATE _sqlx_migrations SET success = FALSE").await;
     assert_eq!(t.store.check_schema().await.unwrap(), SchemaState::Altered(1));
     t.raw("DELETE FROM _sqlx_migrations").await;
-    assert_eq!(t.store.check_schema().await.unwrap(), SchemaState::Missing(vec![1]));
+    assert_eq!(t.store.check_schema().await.unwrap(), SchemaState::Missing(vec![1, 2]));
     t.raw("DROP TABLE _sqlx_migrations").await;
-    assert_eq!(t.store.check_schema().await.unwrap(), SchemaState::Missing(vec![1]));
+    assert_eq!(t.store.check_schema().await.unwrap(), SchemaState::Missing(vec![1, 2]));
 }
 
 pub(crate) async fn of_a_newer_program_is_left_alone(t: &Fixture) {
-    t.raw("UPDATE _sqlx_migrations SET version = 9999").await;
+    t.raw("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 2").await;
     assert_eq!(t.store.check_schema().await.unwrap(), SchemaState::Newer(9999));
     let refused = t.store.migrate().await;
     assert!(matches!(refused, Err(MigrateError::Unfit(9999))), "{refused:?}");
@@ -32,4 +34,41 @@ pub(crate) async fn answers_until_closed(t: &Fixture) {
     t.store.close().await;
     let after = t.store.ping().await;
     assert!(matches!(after, Err(StoreError::Unavailable(_))), "{after:?}");
+}
+
+/// The database of a program that knew the first migration only, with what was in it.
+pub(crate) async fn of_an_older_program_is_brought_up_to_date(t: &Fixture) {
+    for sql in [
+        "CREATE INDEX devices_online ON devices (id) WHERE is_online",
+        "DROP INDEX devices_online_slot",
+        "DROP INDEX streams_open_slot",
+        "ALTER TABLE devices DROP COLUMN slot",
+        "ALTER TABLE streams DROP COLUMN slot",
+        "DROP TABLE processes",
+        "DROP TABLE coordinator",
+        "DROP TABLE slot_table",
+        "DROP TABLE slots",
+        "DELETE FROM _sqlx_migrations WHERE version = 2",
+    ] {
+        t.raw(sql).await;
+    }
+    let ada = t.user().await;
+    t.raw(
+        "INSERT INTO devices (id, user_id, device_id, device_name, device_type, is_online, created_at) \
+               SELECT id, id, 'tv', 'tv', 'tv', TRUE, created_at FROM users",
+    )
+    .await;
+    assert_eq!(t.store.check_schema().await.unwrap(), SchemaState::Missing(vec![2]));
+    t.store.migrate().await.unwrap();
+    assert_eq!(t.store.check_schema().await.unwrap(), SchemaState::UpToDate);
+    assert!(t.store.device(ada.id, "tv").await.unwrap().unwrap().is_online);
+    assert_eq!(t.store.reset_presence(None).await.unwrap(), 1);
+}
+
+pub(crate) async fn has_a_cluster_only_where_many_share_it(t: &Fixture) {
+    assert_eq!(t.store.cluster().is_some(), t.is_postgres());
+    // The tables are there in any case: one set of migrations.
+    assert_eq!(t.count("SELECT count(*) FROM slots WHERE epoch = 0 AND slot BETWEEN 0 AND 4095").await, 4096);
+    assert_eq!(t.count("SELECT count(*) FROM slot_table").await, 1);
+    assert_eq!(t.count("SELECT count(*) FROM coordinator").await, 1);
 }

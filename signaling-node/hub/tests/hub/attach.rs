@@ -304,3 +304,11 @@ fn connections_that_wait_for_the_store_are_bounded() {
     let seen = bench.up(Up::Attach(conn(64), Box::new(attach("d64"))));
     assert_eq!(seen.0, [Effect::Down(conn(64), Down::Refused(CloseCode::Unavailable))]);
 }
+
+#[test]
+fn a_removal_that_finds_the_device_registered_anew_leaves_no_row_online() {
+    let mut bench = Bench::online(&["tv", "phone"]);
+    let seen = bench.removed("tv");
+    assert_eq!(seen.presences(), [(row("tv"), false)]);
+    assert_eq!(seen.heard(2), ["device_removed tv"]);
+}

@@ -10,4 +10,5 @@ mod recovery_streams;
 mod relay;
 mod streams;
 mod support;
+mod undecided;
 mod window;

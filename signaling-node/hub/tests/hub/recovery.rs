@@ -307,3 +307,41 @@ fn the_store_may_answer_late_or_not_at_all() {
     assert!(bench.up(Up::Attach(conn(2), Box::new(attach("phone")))).0.is_empty());
     assert!(bench.load().attached(2).is_some());
 }
+
+#[test]
+fn a_row_that_the_last_hub_did_not_come_to_write_is_written() {
+    // Whether the list comes first or last.
+    for first in [true, false] {
+        let (mut bench, _) = Bench::recovering(&["tv", "phone"], &[GATEWAY]);
+        let mut written = Vec::new();
+        if first {
+            written.extend(bench.load().presences());
+        }
+        bench.roster(&[1]);
+        written.extend(bench.announce(1, replica("tv", 1)).presences());
+        if !first {
+            written.extend(bench.load().presences());
+        }
+        assert_eq!(written, [(row("tv"), true)]);
+        assert!(bench.load().presences().is_empty(), "once");
+    }
+}
+
+#[test]
+fn a_copy_without_its_socket_may_be_an_old_one() {
+    let session = SessionId(Uuid::from_u128(1));
+    for (last_seq, goes_on) in [(10, true), (11, false), (40, false)] {
+        let (mut bench, _) = Bench::recovering(&["tv", "phone"], &[GATEWAY]);
+        bench.load();
+        bench.roster(&[1, 2]);
+        bench.announce(2, replica("phone", 2));
+        let away = Some((START, Detach::Lost));
+        bench.announce(1, Replica { away, acked: 10, last_seq: 10, ..replica("tv", 1) });
+        // A frame that must not pass for one that the device has.
+        let seq = bench.offer(2, "o", "tv").frames(1)[0]["seq"].as_u64().unwrap();
+        assert!(seq > 1_000, "{seq}");
+        let seen = bench.attach(3, resume("tv", session, last_seq));
+        assert_eq!(seen.attached(3).unwrap().resumed, goes_on, "{last_seq}");
+        assert!(!seen.heard(2).contains(&"delivered o".to_owned()));
+    }
+}

@@ -56,7 +56,15 @@ fn outcomes_of_the_gateway_are_said_and_kept_like_others() {
         let command = Command::Answered(answer);
         Up::Message(
             conn(1),
-            Box::new(Message { number, id, to: None, digest: number, accepted_at: Millis(1), command }),
+            Box::new(Message {
+                number,
+                id,
+                to: None,
+                digest: number,
+                accepted_at: START,
+                command,
+                trace: None,
+            }),
         )
     };
     let refused = Answer::Refused(ErrorCode::UnknownType, "No.".to_owned());

@@ -116,13 +116,15 @@ pub(crate) fn message(session: SessionId, from: &str, number: u64, frame: &Value
     let ClientMessage::Command { to, command } = frame.message else { panic!("a command") };
     let digest = command.digest(to.as_ref());
     let command = command.finish(&id(from), Mid { session, number });
-    Message { number, id: frame.id, to, digest, accepted_at: at, command }
+    Message { number, id: frame.id, to, digest, accepted_at: at, command, trace: frame.trace }
 }
 
 pub(crate) struct Bench {
     pub(crate) hub: Hub,
     pub(crate) now: Millis,
     pub(crate) room: bool,
+    /// Whether the node may decide.
+    pub(crate) sure: bool,
     /// What the store answers to a load.
     pub(crate) stored: Vec<Device>,
     ids: u128,
@@ -146,7 +148,7 @@ impl Bench {
 
     fn of(hub: Hub, devices: &[&str]) -> Self {
         let stored = devices.iter().map(|name| device(name)).collect();
-        Self { hub, now: START, room: true, stored, ids: 0, sessions: BTreeMap::new() }
+        Self { hub, now: START, room: true, sure: true, stored, ids: 0, sessions: BTreeMap::new() }
     }
 
     /// All of these devices are connected, by connections that count from 1.
@@ -169,7 +171,8 @@ impl Bench {
             *ids += 1;
             Uuid::from_u128(0x1000 + *ids)
         };
-        let mut cx = Context { now: self.now, new_id: &mut new_id, record_room: self.room };
+        let mut cx =
+            Context { now: self.now, new_id: &mut new_id, record_room: self.room, may_decide: self.sure };
         let effects = self.hub.handle(input, &mut cx);
         for effect in &effects {
             if let Effect::Down(conn, Down::Attached(attached)) = effect {

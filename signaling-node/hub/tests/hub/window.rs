@@ -21,6 +21,23 @@ fn a_message_that_falls_out_has_its_outcome_and_the_session_may_go_on() {
 }
 
 #[test]
+fn what_a_return_itself_settles_is_told_with_the_welcome_and_not_before() {
+    let limits = Limits { window_frames: 2, ..Limits::default() };
+    let mut bench = Bench::online_with(limits, &["phone", "tv"]);
+    let session = bench.session(1);
+    bench.ack(1, 1);
+    bench.detach(2, Detach::Lost);
+    bench.offer(1, "a", "tv");
+    bench.detach(1, Detach::Clean);
+    // That it is online again pushes its own message out of the other's window.
+    let back = bench.attach(3, resume("phone", session, 1));
+    let attached = back.attached(3).unwrap();
+    assert!(attached.resumed);
+    assert_eq!(attached.replay.len(), 1);
+    assert!(back.items(3).is_empty(), "{:?}", back.0);
+}
+
+#[test]
 fn a_state_frame_that_falls_out_makes_the_resume_a_new_session() {
     let limits = Limits { window_frames: 2, ..Limits::default() };
     let mut bench = Bench::online_with(limits, &["tv", "phone", "cam"]);

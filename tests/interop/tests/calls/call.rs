@@ -6,9 +6,11 @@ use streamz_client::protocol::objects::ConnectionType;
 use streamz_client::protocol::server::ServerMessage;
 use streamz_client::{Outcome, Outgoing};
 use streamz_interop::Signal;
-use streamz_tests::{Topology, User, eventually, run, soon};
+use streamz_tests::{Topology, User, eventually, scenarios, soon};
 
 use crate::side::{Side, account, connect, exchange, ring};
+
+scenarios![from_the_ring_to_the_record];
 
 /// The record, once it is closed.
 pub(crate) async fn closed(user: &User, stream: StreamId) -> StreamRecord {
@@ -20,47 +22,44 @@ pub(crate) async fn closed(user: &User, stream: StreamId) -> StreamRecord {
     .await
 }
 
-#[test]
-fn from_the_ring_to_the_record() {
-    run(Topology::EmbeddedSqlite, |_| async {
-        let (_server, user) = account().await;
-        let (mut phone, mut tv) = (user.device("phone").await, user.device("tv").await);
-        let stream = ring(&mut phone, &mut tv).await;
-        let mut caller = Side::calling(phone, "tv", Some(stream)).await;
-        let mut callee = Side::called(tv, "phone", Some(stream)).await;
-        caller.party.offer().await.unwrap();
-        connect(&mut caller, &mut callee).await;
-        exchange(&mut caller, &mut callee).await;
+async fn from_the_ring_to_the_record(topology: Topology) {
+    let (_server, user) = account(topology).await;
+    let (mut phone, mut tv) = (user.device("phone").await, user.device("tv").await);
+    let stream = ring(&mut phone, &mut tv).await;
+    let mut caller = Side::calling(phone, "tv", Some(stream)).await;
+    let mut callee = Side::called(tv, "phone", Some(stream)).await;
+    caller.party.offer().await.unwrap();
+    connect(&mut caller, &mut callee).await;
+    exchange(&mut caller, &mut callee).await;
 
-        for (from, to) in [(&caller.party, &callee.party), (&callee.party, &caller.party)] {
-            assert_eq!(from.sent, to.heard, "each signal arrives as it was sent, in order");
-            assert!(from.sent.iter().any(Signal::is_address), "addresses are trickled");
-            let described = format!("{:?}", from.sent[0]);
-            assert!(!described.contains("a=candidate"), "{described}");
-        }
-        assert_eq!(soon(caller.party.delivered()).await.unwrap(), caller.party.sent.len());
-        assert_eq!(soon(callee.party.delivered()).await.unwrap(), callee.party.sent.len());
+    for (from, to) in [(&caller.party, &callee.party), (&callee.party, &caller.party)] {
+        assert_eq!(from.sent, to.heard, "each signal arrives as it was sent, in order");
+        assert!(from.sent.iter().any(Signal::is_address), "addresses are trickled");
+        let described = format!("{:?}", from.sent[0]);
+        assert!(!described.contains("a=candidate"), "{described}");
+    }
+    assert_eq!(soon(caller.party.delivered()).await.unwrap(), caller.party.sent.len());
+    assert_eq!(soon(callee.party.delivered()).await.unwrap(), callee.party.sent.len());
 
-        let figures = callee.party.peer.figures().await.unwrap().unwrap();
-        let stats = figures.stats();
-        assert_eq!((figures.path, figures.lost), (ConnectionType::P2p, 0));
-        let sent = callee.party.client.send(Outgoing::stats(stream, stats.clone()));
-        assert_eq!(soon(sent).await, Ok(Outcome::Delivered));
-        let sent = caller.party.client.send(Outgoing::end(stream, Some("film is over")));
-        assert_eq!(soon(sent).await, Ok(Outcome::Delivered));
-        let end = |message: &ServerMessage| match message {
-            ServerMessage::StreamEnd { stream_id, reason, .. } => Some((*stream_id, reason.clone())),
-            _ => None,
-        };
-        assert_eq!(soon(callee.party.hears(end)).await.unwrap(), (stream, "film is over".to_owned()));
+    let figures = callee.party.peer.figures().await.unwrap().unwrap();
+    let stats = figures.stats();
+    assert_eq!((figures.path, figures.lost), (ConnectionType::P2p, 0));
+    let sent = callee.party.client.send(Outgoing::stats(stream, stats.clone()));
+    assert_eq!(soon(sent).await, Ok(Outcome::Delivered));
+    let sent = caller.party.client.send(Outgoing::end(stream, Some("film is over")));
+    assert_eq!(soon(sent).await, Ok(Outcome::Delivered));
+    let end = |message: &ServerMessage| match message {
+        ServerMessage::StreamEnd { stream_id, reason, .. } => Some((*stream_id, reason.clone())),
+        _ => None,
+    };
+    assert_eq!(soon(callee.party.hears(end)).await.unwrap(), (stream, "film is over".to_owned()));
 
-        let record = closed(&user, stream).await;
-        assert_eq!(record.end_reason.as_deref(), Some("film is over"));
-        assert_eq!(record.connection_type, Some(ConnectionType::P2p));
-        assert_eq!((record.quality, record.latency_ms), (stats.quality, stats.latency_ms));
-        assert!(record.latency_ms.is_some_and(|millis| millis > 0));
-        assert!(record.ended_at.unwrap() > record.started_at);
-        assert_eq!(record.source_device.unwrap().device_id.as_str(), "phone");
-        assert_eq!(record.target_device.unwrap().device_id.as_str(), "tv");
-    });
+    let record = closed(&user, stream).await;
+    assert_eq!(record.end_reason.as_deref(), Some("film is over"));
+    assert_eq!(record.connection_type, Some(ConnectionType::P2p));
+    assert_eq!((record.quality, record.latency_ms), (stats.quality, stats.latency_ms));
+    assert!(record.latency_ms.is_some_and(|millis| millis > 0));
+    assert!(record.ended_at.unwrap() > record.started_at);
+    assert_eq!(record.source_device.unwrap().device_id.as_str(), "phone");
+    assert_eq!(record.target_device.unwrap().device_id.as_str(), "tv");
 }

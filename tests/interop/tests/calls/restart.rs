@@ -3,9 +3,11 @@
 use streamz_client::protocol::ErrorCode;
 use streamz_client::{Candidate, Outcome, Outgoing};
 use streamz_interop::{Figures, Party, Signal};
-use streamz_tests::{Topology, eventually, run, soon};
+use streamz_tests::{Topology, eventually, scenarios, soon};
 
 use crate::side::{Side, account, connect, exchange, id, negotiated, ring};
+
+scenarios![a_restart_moves_the_media_and_makes_older_candidates_stale];
 
 /// The last candidate of a party that names an address.
 fn address(party: &Party) -> Candidate {
@@ -28,34 +30,31 @@ pub(crate) async fn moved(caller: &mut Side, callee: &mut Side, generations: usi
     .await;
 }
 
-#[test]
-fn a_restart_moves_the_media_and_makes_older_candidates_stale() {
-    run(Topology::EmbeddedSqlite, |_| async {
-        let (_server, user) = account().await;
-        let (mut phone, mut tv) = (user.device("phone").await, user.device("tv").await);
-        let stream = ring(&mut phone, &mut tv).await;
-        let mut caller = Side::calling(phone, "tv", Some(stream)).await;
-        let mut callee = Side::called(tv, "phone", Some(stream)).await;
-        caller.party.offer().await.unwrap();
-        connect(&mut caller, &mut callee).await;
-        exchange(&mut caller, &mut callee).await;
-        let older = address(&caller.party);
-        let before = caller.party.peer.figures().await.unwrap().unwrap();
+async fn a_restart_moves_the_media_and_makes_older_candidates_stale(topology: Topology) {
+    let (_server, user) = account(topology).await;
+    let (mut phone, mut tv) = (user.device("phone").await, user.device("tv").await);
+    let stream = ring(&mut phone, &mut tv).await;
+    let mut caller = Side::calling(phone, "tv", Some(stream)).await;
+    let mut callee = Side::called(tv, "phone", Some(stream)).await;
+    caller.party.offer().await.unwrap();
+    connect(&mut caller, &mut callee).await;
+    exchange(&mut caller, &mut callee).await;
+    let older = address(&caller.party);
+    let before = caller.party.peer.figures().await.unwrap().unwrap();
 
-        caller.party.restart().await.unwrap();
-        moved(&mut caller, &mut callee, 2, &before).await;
-        let newer = address(&caller.party);
-        assert_ne!(newer.username_fragment, older.username_fragment);
-        assert_ne!(newer.candidate, older.candidate);
-        assert_eq!(soon(caller.party.delivered()).await.unwrap(), caller.party.sent.len());
-        exchange(&mut caller, &mut callee).await;
+    caller.party.restart().await.unwrap();
+    moved(&mut caller, &mut callee, 2, &before).await;
+    let newer = address(&caller.party);
+    assert_ne!(newer.username_fragment, older.username_fragment);
+    assert_ne!(newer.candidate, older.candidate);
+    assert_eq!(soon(caller.party.delivered()).await.unwrap(), caller.party.sent.len());
+    exchange(&mut caller, &mut callee).await;
 
-        let late: Outgoing = older.into();
-        let outcome = soon(caller.party.client.send(late.in_stream(stream).to(id("tv")))).await;
-        let Ok(Outcome::Error { code, .. }) = outcome else { panic!("{outcome:?}") };
-        assert_eq!(code, ErrorCode::StaleCandidate);
-        let known: Outgoing = newer.into();
-        let outcome = soon(caller.party.client.send(known.in_stream(stream).to(id("tv")))).await;
-        assert_eq!(outcome, Ok(Outcome::Delivered), "those of the present one still pass");
-    });
+    let late: Outgoing = older.into();
+    let outcome = soon(caller.party.client.send(late.in_stream(stream).to(id("tv")))).await;
+    let Ok(Outcome::Error { code, .. }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(code, ErrorCode::StaleCandidate);
+    let known: Outgoing = newer.into();
+    let outcome = soon(caller.party.client.send(known.in_stream(stream).to(id("tv")))).await;
+    assert_eq!(outcome, Ok(Outcome::Delivered), "those of the present one still pass");
 }

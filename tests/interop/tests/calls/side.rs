@@ -19,8 +19,8 @@ pub(crate) fn id(device: &str) -> DeviceId {
 }
 
 /// A server of one's own, and an account on it.
-pub(crate) async fn account() -> (Server, User) {
-    let server = Server::start(Topology::EmbeddedSqlite, &[]).await;
+pub(crate) async fn account(topology: Topology) -> (Server, User) {
+    let server = Server::start(topology, &[]).await;
     let user = User::new(&server).await;
     (server, user)
 }

@@ -32,8 +32,8 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
     let (mut hub_lost, mut gateway_lost) = (false, false);
     for Entry { at, what } in &history.entries {
         match what {
-            What::HubCrashed { .. } => hub_lost = true,
-            What::GatewayCrashed { .. } => gateway_lost = true,
+            What::HubCrashed { planned: false, .. } => hub_lost = true,
+            What::GatewayCrashed { .. } | What::GatewayEvicted { .. } => gateway_lost = true,
             What::Submitted { tag, .. } => {
                 let written = &history.written[*tag];
                 if let Act::Relay { kind, stream: Some(stream), ufrag: Some(ufrag) } = &written.act

@@ -35,6 +35,8 @@ struct Case {
     owner: Option<usize>,
     took: Vec<Millis>,
     submitted: Option<Millis>,
+    /// When a gateway handed it to a hub last: what one held that died with it, no hub may have seen.
+    again: Millis,
     accepted: Option<Millis>,
     heard: Vec<(Millis, Outcome)>,
 }
@@ -101,6 +103,7 @@ fn gather(history: &History) -> (BTreeMap<(SessionId, MessageId), Case>, Arrival
                     let case = cases.entry((*session, id.clone())).or_default();
                     case.submitted.get_or_insert(*at);
                     case.owner.get_or_insert(*tag);
+                    case.again = *at;
                     case.accepted = case.accepted.max(Some(*accepted_at));
                 }
             }
@@ -180,8 +183,13 @@ fn in_time(
     let heard = case.heard.first().map_or(super::timeline::NEVER, |(at, _)| *at);
     let due = *took + history.limits.delivery;
     let slow = history.devices[case.device].slow;
+    let user = history.devices[case.device].user;
     for span in timeline.steady_in(session) {
         let mut by = span.from.max(due) + history.transit;
+        if history.cluster {
+            // Its gateway may stand still.
+            by = timeline.calm_after(user, due, by, history.transit);
+        }
         if slow {
             by = by.max(healed + Duration::from_secs(30));
         }
@@ -252,7 +260,7 @@ fn truth(
 /// The other devices that were connected for certain when a message to all was taken.
 fn connected(history: &History, timeline: &Timeline, user: usize, case: &Case) -> Vec<DeviceNo> {
     let taken = case.submitted.or(case.took.first().copied()).unwrap_or_default();
-    let until = timeline.calm_after(user, taken, taken + history.transit, history.transit);
+    let until = timeline.calm_after(user, taken, case.again.max(taken) + history.transit, history.transit);
     let mut all: Vec<DeviceNo> = timeline
         .attached
         .iter()

@@ -19,14 +19,15 @@ use streamz_protocol::{DeviceId, Millis};
 
 use super::Violation;
 use super::timeline::{Span, Timeline};
-use crate::history::{DeviceNo, Entry, History, Parted, PipeNo, Said, What};
+use crate::history::{DeviceNo, Entry, History, Parted, Said, What};
 
 /// How long devices may disagree.
 const CONVERGES: Duration = Duration::from_secs(5);
 
 pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
-    no_early_word(history, found);
-    agreement(history, found);
+    let timeline = Timeline::of(history);
+    no_early_word(history, &timeline, found);
+    agreement(history, &timeline, found);
     truth_at_rest(history, found);
 }
 
@@ -34,51 +35,54 @@ fn number(history: &History, user: usize, id: &DeviceId) -> Option<DeviceNo> {
     history.devices.iter().position(|device| device.user == user && device.id == *id)
 }
 
-fn no_early_word(history: &History, found: &mut Vec<Violation>) {
-    let mut live: BTreeMap<DeviceNo, PipeNo> = BTreeMap::new();
-    let mut parted: BTreeMap<DeviceNo, (Millis, Parted)> = BTreeMap::new();
-    // Since when a device may be called offline at once.
-    let mut dismissed: BTreeSet<DeviceNo> = BTreeSet::new();
+fn no_early_word(history: &History, timeline: &Timeline, found: &mut Vec<Violation>) {
+    // When a device was sent away: from then on it may be called offline at once, until it is back.
+    let mut dismissed: BTreeMap<DeviceNo, Vec<Millis>> = BTreeMap::new();
     for Entry { at, what } in &history.entries {
         match what {
-            What::Attached { device, pipe, .. } => {
-                // The one before it may not have heard yet that it was replaced.
-                live.insert(*device, *pipe);
-                dismissed.remove(device);
-            }
-            What::Detached { device, pipe, how, .. } if live.get(device) == Some(pipe) => {
-                live.remove(device);
-                parted.insert(*device, (*at, *how));
-            }
             What::Removed { device } | What::Revoked { device } => {
-                dismissed.insert(*device);
+                dismissed.entry(*device).or_default().push(*at);
             }
             What::Numbered {
                 user,
                 class: Class::Presence { device, online: false },
                 replayed: false,
+                said,
                 ..
             } => {
                 let Some(device) = number(history, *user, device) else { continue };
-                if dismissed.contains(&device) {
-                    continue;
-                }
-                let connected = live.contains_key(&device);
-                let grace = history.limits.offline_grace;
-                let early = match parted.get(&device) {
-                    _ if connected => Some("while it is connected".to_owned()),
-                    Some((since, Parted::Lost | Parted::Slow | Parted::Crashed)) if *since + grace > *at => {
-                        Some(format!("{} ms after it lost its socket", at.since(*since).as_millis()))
-                    }
-                    _ => None,
-                };
-                if let Some(early) = early {
+                let dismissed = dismissed.get(&device).map_or(&[][..], Vec::as_slice);
+                if let Some(early) = early(history, timeline, device, *said, dismissed) {
                     let sentence = format!("device {device} was called offline {early}");
                     found.push(Violation { promise: "P5", sentence, at: *at });
                 }
             }
             _ => {}
         }
+    }
+}
+
+/// Why it was too early to say at that moment that a device is gone.
+fn early(
+    history: &History,
+    timeline: &Timeline,
+    device: DeviceNo,
+    said: Millis,
+    dismissed: &[Millis],
+) -> Option<String> {
+    // The session before the last one may not have heard yet that it was replaced.
+    let before = timeline.attached.iter().filter(|span| span.device == device && span.from < said);
+    let last = before.max_by_key(|span| span.from)?;
+    if dismissed.iter().any(|at| (last.from..=said).contains(at)) {
+        return None;
+    }
+    let lost = matches!(last.how, Some(Parted::Lost | Parted::Slow | Parted::Crashed));
+    if said < last.to {
+        Some("while it is connected".to_owned())
+    } else if lost && last.to + history.limits.offline_grace > said {
+        Some(format!("{} ms after it lost its socket", said.since(last.to).as_millis()))
+    } else {
+        None
     }
 }
 
@@ -128,11 +132,10 @@ fn changes(history: &History, timeline: &Timeline) -> Vec<Change> {
     changes
 }
 
-fn agreement(history: &History, found: &mut Vec<Violation>) {
-    let timeline = Timeline::of(history);
+fn agreement(history: &History, timeline: &Timeline, found: &mut Vec<Violation>) {
     // Each change is looked at once, when all should have seen it.
     let mut due: Vec<(Millis, Change)> = Vec::new();
-    for change in changes(history, &timeline) {
+    for change in changes(history, timeline) {
         if change.since == super::timeline::NEVER {
             continue;
         }
@@ -162,7 +165,7 @@ fn agreement(history: &History, found: &mut Vec<Violation>) {
             if removed || (!change.online && meanwhile) {
                 continue;
             }
-            compare(history, &timeline, &views, when, &change, found);
+            compare(history, timeline, &views, when, &change, found);
         }
         match what {
             What::Connects { device, .. } => attempts[*device].push(*at),

@@ -20,12 +20,18 @@ use streamz_protocol::{CloseCode, MessageId, Mid, Millis, SessionId};
 use super::Violation;
 use crate::history::{DeviceNo, Entry, History, Parted, PipeNo, Said, What};
 
+/// A distance between two numbers that only a leap makes.
+const LEAP: u64 = 1 << 19;
+
 /// What is known of one session.
 #[derive(Default)]
 struct Known {
+    user: Option<usize>,
     last_seq: u64,
     /// The last meaning of each number: a hub that crashed may have used some that nobody ever saw.
-    numbered: BTreeMap<u64, (Class, usize)>,
+    numbered: BTreeMap<u64, Class>,
+    /// The size of each frame that a hub said.
+    said: BTreeMap<u64, usize>,
     detached: Option<(Millis, Parted)>,
     attached: bool,
     gateway: Option<usize>,
@@ -46,12 +52,17 @@ struct Check<'a> {
     ids: BTreeMap<Mid, MessageId>,
     told: BTreeSet<(SessionId, MessageId)>,
     asked: BTreeMap<DeviceNo, Option<Resume>>,
+    /// The copies that a hub which learns anew has, by generation and last number.
+    copies: BTreeMap<usize, BTreeMap<SessionId, (u64, u64)>>,
     current: BTreeMap<DeviceNo, SessionId>,
     /// The connection of each device whose session began last.
     newest: BTreeMap<DeviceNo, PipeNo>,
     /// Connections that were never given a session. Their request may still be on its way.
     asking: BTreeMap<DeviceNo, BTreeSet<PipeNo>>,
     began: BTreeSet<SessionId>,
+    lost_gateways: BTreeSet<usize>,
+    /// What each number ever meant.
+    ever: BTreeMap<(SessionId, u64), &'a Class>,
 }
 
 pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
@@ -61,10 +72,13 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
         ids: BTreeMap::new(),
         told: BTreeSet::new(),
         asked: BTreeMap::new(),
+        copies: BTreeMap::new(),
         current: BTreeMap::new(),
         newest: BTreeMap::new(),
         asking: BTreeMap::new(),
         began: BTreeSet::new(),
+        lost_gateways: BTreeSet::new(),
+        ever: history.entries.iter().filter_map(numbered).collect(),
     };
     for entry in &history.entries {
         if let Some(sentence) = check.see(entry) {
@@ -80,16 +94,30 @@ pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
     }
 }
 
+fn numbered(entry: &Entry) -> Option<((SessionId, u64), &Class)> {
+    match &entry.what {
+        What::Numbered { session, seq, class, .. } => Some(((*session, *seq), class)),
+        _ => None,
+    }
+}
+
 impl Check<'_> {
     /// A frame before `next` that must not be missing, if one is.
     fn lost(&self, session: SessionId, next: u64) -> Option<(u64, String)> {
         let known = self.known.get(&session)?;
-        for seq in known.last_seq + 1..next {
+        // After a recovery from a copy that may be an old one the numbers leap.
+        let leaps = next.saturating_sub(known.last_seq) > LEAP;
+        let given =
+            known.numbered.range(known.last_seq + 1..next.max(known.last_seq + 1)).map(|(seq, _)| *seq);
+        let missing: Vec<u64> = if leaps { given.collect() } else { (known.last_seq + 1..next).collect() };
+        for seq in missing {
             match known.numbered.get(&seq) {
-                Some((Class::Message { .. }, _)) => {}
-                Some((Class::Outcome { number }, _)) if self.is_told(session, *number) => {}
-                Some((class, _)) => return Some((seq, format!("{class:?}"))),
+                Some(Class::Message { .. }) => {}
+                Some(Class::Outcome { number }) if self.is_told(session, *number) => {}
+                Some(class) => return Some((seq, format!("{class:?}"))),
                 None if known.unseen => {}
+                // In a cluster it may be on its way still, to a gateway that the session has left.
+                None if matches!(self.ever.get(&(session, seq)), Some(Class::Message { .. })) => {}
                 None => return Some((seq, "never said".to_owned())),
             }
         }
@@ -103,16 +131,37 @@ impl Check<'_> {
 
     fn see(&mut self, entry: &Entry) -> Option<String> {
         match &entry.what {
+            What::Numbered { island: true, .. } => {}
             What::Numbered { session, seq, class, bytes, .. } => {
                 let known = self.known.entry(*session).or_default();
-                known.numbered.insert(*seq, (class.clone(), *bytes));
+                known.numbered.insert(*seq, class.clone());
+                known.said.insert(*seq, *bytes);
             }
-            What::Offered { session, last_seq } => {
+            What::Said { session, seq, bytes } => {
+                self.known.entry(*session).or_default().said.insert(*seq, *bytes);
+            }
+            What::Offered { user, session, last_seq } => {
                 // What a hub that died had said beyond it reached nobody. A hub that lives forgets nothing.
                 let known = self.known.entry(*session).or_default();
+                known.user = Some(*user);
+                if self.history.cluster {
+                    // It may have been on its way while the session went on elsewhere.
+                    return None;
+                }
                 let forgotten = known.numbered.split_off(&(last_seq + 1));
-                if let Some((seq, (class, _))) = forgotten.first_key_value().filter(|_| !known.hub_lost) {
+                if let Some((seq, class)) = forgotten.first_key_value().filter(|_| !known.hub_lost) {
                     return Some(format!("the hub forgot frame {seq} ({class:?}) of session {session}"));
+                }
+            }
+            What::Announced { user, session, generation, last_seq } => {
+                let copies = self.copies.entry(*user).or_default();
+                let newest = copies.entry(*session).or_default();
+                *newest = (*generation, *last_seq).max(*newest);
+            }
+            What::HubRecovered { user } => {
+                // What the hub before had said beyond the newest copy reached nobody who lives.
+                for (session, (_, last_seq)) in self.copies.remove(user).unwrap_or_default() {
+                    self.known.entry(session).or_default().numbered.split_off(&(last_seq + 1));
                 }
             }
             What::Connects { device, resume, pipe } => {
@@ -134,6 +183,10 @@ impl Check<'_> {
                 known.gateway = Some(*gateway);
                 known.pipe = Some(*pipe);
                 known.attached = true;
+                // What the others do not count on keeps no copy for them.
+                let lost = self.lost_gateways.contains(gateway);
+                known.unseen |= lost;
+                known.copy_lost |= lost;
                 self.current.insert(*device, *session);
                 self.newest.insert(*device, *pipe);
                 self.asking.entry(*device).or_default().remove(pipe);
@@ -152,13 +205,19 @@ impl Check<'_> {
             {
                 return Some(format!("device {device} was replaced on its newest connection"));
             }
-            What::GatewayCrashed { gateway } => {
+            What::GatewayCrashed { gateway } | What::GatewayEvicted { gateway } => {
+                self.lost_gateways.insert(*gateway);
                 for known in self.known.values_mut().filter(|known| known.gateway == Some(*gateway)) {
+                    if known.attached {
+                        known.attached = false;
+                        known.detached = Some((entry.at, Parted::Crashed));
+                    }
                     known.unseen = true;
                     known.copy_lost = true;
                 }
             }
-            What::HubCrashed { user } => {
+            What::HubCrashed { user, .. } => {
+                self.copies.remove(user);
                 // Who was just asking for a session may have been given it by the hub that died.
                 for (device, asked) in &self.asked {
                     if let Some(resume) = asked.filter(|_| self.history.devices[*device].user == *user) {
@@ -167,10 +226,9 @@ impl Check<'_> {
                         known.hub_lost = true;
                     }
                 }
-                for (device, session) in &self.current {
-                    if self.history.devices[*device].user == *user {
-                        self.known.entry(*session).or_default().hub_lost = true;
-                    }
+                // Some of them were offered, and no gateway has them yet.
+                for known in self.known.values_mut().filter(|known| known.user == Some(*user)) {
+                    known.hub_lost = true;
                 }
             }
             What::Removed { device } | What::Revoked { device } => {
@@ -225,8 +283,8 @@ impl Check<'_> {
         let late = known
             .detached
             .is_some_and(|(since, _)| since + limits.resume_window <= at + self.history.transit);
-        let after = known.numbered.range(resume.last_seq + 1..);
-        let (frames, bytes) = after.fold((0, 0), |(frames, sum), (_, (_, bytes))| (frames + 1, sum + bytes));
+        let after = known.said.range(resume.last_seq + 1..);
+        let (frames, bytes) = after.fold((0, 0), |(frames, sum), (_, bytes)| (frames + 1, sum + bytes));
         // What the attach itself settled is said to the session too, and never seen if the session ends by it.
         let overflowed = 2 * frames >= limits.window_frames || 2 * bytes >= limits.window_bytes;
         let lost = known.hub_lost && known.copy_lost;

@@ -54,6 +54,7 @@ fn one_winner(history: &History, found: &mut Vec<Violation>) {
 /// What became of a ring.
 struct Ring {
     user: usize,
+    caller: DeviceNo,
     since: Millis,
     to: Vec<DeviceId>,
     heard: BTreeSet<DeviceNo>,
@@ -68,6 +69,7 @@ fn every_ring_rings(history: &History, found: &mut Vec<Violation>) {
             What::Heard { device, said: Said::Ringing { stream, to }, .. } => {
                 rings.entry(*stream).or_insert_with(|| Ring {
                     user: history.devices[*device].user,
+                    caller: *device,
                     since: *at,
                     to: to.clone(),
                     heard: BTreeSet::new(),
@@ -98,12 +100,18 @@ fn every_ring_rings(history: &History, found: &mut Vec<Violation>) {
         if over.get(&stream).is_some_and(|over| *over <= by) || by >= history.over {
             continue;
         }
+        let steady = |device: DeviceNo, from: Millis| {
+            timeline.steady.iter().any(|span| span.device == device && span.covers(from, by))
+        };
+        // A hub that crashed meanwhile knows of the ring what its caller knows.
+        if by > ring.since + history.transit && !steady(ring.caller, ring.since) {
+            continue;
+        }
         for to in &ring.to {
             let is = |(_, who): &(usize, &crate::history::Profile)| who.user == ring.user && who.id == *to;
             let Some((device, who)) = history.devices.iter().enumerate().find(is) else { continue };
             let from = ring.since - 2 * history.transit;
-            let steady = timeline.steady.iter().any(|span| span.device == device && span.covers(from, by));
-            if steady && !who.slow && !ring.heard.contains(&device) {
+            if steady(device, from) && !who.slow && !ring.heard.contains(&device) {
                 let sentence =
                     format!("device {device} is said to ring for stream {stream} and never heard it");
                 found.push(Violation { promise: "P4", sentence, at: by });
@@ -124,6 +132,8 @@ fn at_rest(history: &History, found: &mut Vec<Violation>) {
         match &rested.hubs[user] {
             None if !connected.is_empty() => report(format!("user {user} is connected and has no hub")),
             None => {}
+            // A device that is refused knocks for ever: there may be a hub that is about to answer.
+            Some(hub) if connected.is_empty() && hub.sessions == 0 && !hub.quiet => {}
             Some(_) if connected.is_empty() => report(format!("user {user} is gone and still has a hub")),
             Some(hub) => {
                 if hub.recovering || !hub.quiet {
@@ -146,6 +156,9 @@ fn at_rest(history: &History, found: &mut Vec<Violation>) {
         }
         for stream in &live {
             let parties = std::iter::once(&stream.initiator).chain(&stream.accepted).chain(&stream.ringing);
+            if !rested.records[user].contains_key(&stream.id) {
+                report(format!("at rest stream {} has no record", stream.id));
+            }
             if stream.accepted.is_none() {
                 report(format!("at rest stream {} still rings", stream.id));
             }

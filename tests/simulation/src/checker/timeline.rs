@@ -10,6 +10,10 @@ use crate::history::{DeviceNo, Entry, History, Parted, PipeNo, What};
 /// The end of time, for what has not ended.
 pub(super) const NEVER: Millis = Millis(u64::MAX);
 
+/// Whoever came to a gateway so shortly before it was evicted may have found a node there that only it could hear: the
+/// others count on neither.
+const ISLAND: Duration = Duration::from_secs(10);
+
 /// A time during which something was so.
 #[derive(Clone, Debug)]
 pub(super) struct Span {
@@ -42,6 +46,8 @@ impl Timeline {
         let mut attached: BTreeMap<PipeNo, usize> = BTreeMap::new();
         let mut troubled: std::collections::BTreeSet<PipeNo> = std::collections::BTreeSet::new();
         let mut down: BTreeMap<usize, Millis> = BTreeMap::new();
+        let mut at_gateway: BTreeMap<PipeNo, usize> = BTreeMap::new();
+        let mut evicted: std::collections::BTreeSet<usize> = std::collections::BTreeSet::new();
         for Entry { at, what } in &history.entries {
             match what {
                 What::Welcomed { device, pipe, session, .. } if !troubled.contains(pipe) => {
@@ -55,20 +61,53 @@ impl Timeline {
                         timeline.steady[span].to = *at;
                     }
                 }
-                What::Attached { device, pipe, .. } => {
+                What::Attached { device, pipe, gateway, .. } => {
+                    at_gateway.insert(*pipe, *gateway);
                     attached.insert(*pipe, timeline.attached.len());
                     timeline.attached.push(Span::open(*device, *at));
+                    if evicted.contains(gateway) {
+                        // The others do not count on it.
+                        troubled.insert(*pipe);
+                        if let Some(span) = timeline.attached.last_mut() {
+                            span.to = *at;
+                            span.how = Some(Parted::Ended);
+                        }
+                    }
+                }
+                What::GatewayEvicted { gateway } => {
+                    evicted.insert(*gateway);
+                    let held: Vec<PipeNo> =
+                        at_gateway.iter().filter(|(_, at)| *at == gateway).map(|(pipe, _)| *pipe).collect();
+                    for pipe in held {
+                        troubled.insert(pipe);
+                        if let Some(span) = attached.get(&pipe).copied() {
+                            let span = &mut timeline.attached[span];
+                            let on_island = span.from + ISLAND > *at;
+                            span.to = if on_island { span.from } else { *at };
+                            span.how = Some(if on_island { Parted::Ended } else { Parted::Crashed });
+                        }
+                        if let Some(span) = steady.remove(&pipe) {
+                            timeline.steady[span].to = *at;
+                        }
+                    }
                 }
                 What::Detached { pipe, how, .. } => {
+                    let lost = at_gateway.get(pipe).is_some_and(|gateway| evicted.contains(gateway));
                     if let Some(span) = attached.remove(pipe) {
-                        timeline.attached[span].to = *at;
-                        timeline.attached[span].how = Some(*how);
+                        // Of one that counts as lost a clean end may still be heard.
+                        let clean = matches!(how, Parted::Clean | Parted::Ended);
+                        if !lost {
+                            timeline.attached[span].to = *at;
+                        }
+                        if !lost || clean {
+                            timeline.attached[span].how = Some(*how);
+                        }
                     }
                     if let Some(span) = steady.remove(pipe) {
                         timeline.steady[span].to = *at;
                     }
                 }
-                What::HubCrashed { user } => {
+                What::HubCrashed { user, .. } => {
                     down.entry(*user).or_insert(*at);
                 }
                 What::HubRecovered { user } => {
@@ -76,7 +115,7 @@ impl Timeline {
                         timeline.disturbed.push((*user, since, *at));
                     }
                 }
-                What::BusStalled { user, until } => timeline.disturbed.push((*user, *at, *until)),
+                What::BusStalled { user, since, until } => timeline.disturbed.push((*user, *since, *until)),
                 _ => {}
             }
         }

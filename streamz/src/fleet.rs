@@ -1,0 +1,51 @@
+//! What the roles of a fleet have in common.
+
+use secrecy::ExposeSecret;
+use streamz_bus::redis;
+use streamz_fleet::new_process_id;
+use streamz_platform::Config;
+use streamz_platform::config::{BusConfig, SigningSource};
+use streamz_protocol::wire::BusKey;
+
+use crate::exit::Failure;
+
+/// Keeps clusters apart that share instances of Redis.
+const NAMESPACE: &str = "default";
+
+/// Where the bus is, and what proves who is on it.
+pub(crate) fn bus(config: &Config) -> Result<(redis::Settings, BusKey), Failure> {
+    let BusConfig::Redis { urls } = &config.bus else {
+        return Err(Failure::Configuration("REDIS_URL is missing.".to_owned()));
+    };
+    let SigningSource::Secret(secret) = &config.signing else {
+        return Err(Failure::Configuration("JWT_SECRET is missing.".to_owned()));
+    };
+    let settings = redis::Settings::new(urls.clone(), NAMESPACE, new_process_id());
+    Ok((settings, BusKey::derive(secret.expose_secret().as_bytes())))
+}
+
+/// Looks whether Redis is what it should be, before anybody is told that this process serves. One that cannot be
+/// reached is no problem: it is waited for.
+pub(crate) async fn check_bus(settings: &redis::Settings) -> Result<(), Failure> {
+    let answers = redis::check(settings).await;
+    let lasting = answers.into_iter().filter_map(Result::err).filter(|error| !error.problem.may_pass());
+    let sentences: Vec<String> = lasting.map(|error| error.to_string()).collect();
+    if sentences.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::unable(format!("REDIS_URL: {}.", sentences.join("; "))))
+}
+
+/// Whether one instance at least carries what this process says.
+pub(crate) fn bus_state(statuses: &[redis::Status]) -> Result<&'static str, &'static str> {
+    let healthy = statuses.iter().any(|status| status.health == redis::Health::Healthy);
+    if healthy { Ok("answers") } else { Err("does not answer") }
+}
+
+/// The machine's or pod's name.
+pub(crate) fn machine() -> String {
+    let variable = std::env::var("HOSTNAME").ok();
+    let file = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = variable.or_else(file).map(|name| name.trim().to_owned());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "unnamed".to_owned())
+}

@@ -1,0 +1,72 @@
+//! How a process that serves begins and ends, whatever its role.
+
+use std::future::Future;
+use std::time::Duration;
+
+use streamz_platform::telemetry::TelemetryGuard;
+use streamz_platform::{Config, Shutdown, Tasks};
+use streamz_store::Store;
+
+use crate::exit::Failure;
+use crate::store;
+
+/// How long the last writes may take.
+pub(crate) const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// A process that serves.
+pub(crate) struct Process {
+    pub(crate) shutdown: Shutdown,
+    /// What runs beside, until the last.
+    pub(crate) tasks: Tasks,
+    listening: Tasks,
+    _telemetry: TelemetryGuard,
+}
+
+impl Process {
+    /// Logs, and listens to signals.
+    pub(crate) fn begin(config: &Config) -> Result<Self, Failure> {
+        let telemetry = streamz_platform::telemetry::init(&config.telemetry).map_err(Failure::unable)?;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let (shutdown, signals) = Shutdown::on_signals().map_err(Failure::unable)?;
+        let listening = Tasks::new();
+        listening.spawn("signals", signals);
+        Ok(Self { shutdown, tasks: Tasks::new(), listening, _telemetry: telemetry })
+    }
+
+    /// The store, up to date.
+    pub(crate) async fn store(&self, config: &Config) -> Result<Store, Failure> {
+        let store = store::open(&config.database, config.database_pool.get()).await?;
+        store::prepare(&store, &config.database).await?;
+        Ok(store)
+    }
+
+    /// Ends in order, with the listeners and what runs beside at the last; or at once with a second signal, of which
+    /// `cut_short` says what it means.
+    pub(crate) async fn end(
+        self,
+        orderly: impl Future<Output = Result<(), Failure>>,
+        listeners: &Tasks,
+        cut_short: &str,
+    ) -> Result<(), Failure> {
+        let ended = async {
+            let outcome = orderly.await;
+            for set in [listeners, &self.tasks] {
+                let report = set.shutdown(LAST_WRITES).await;
+                if !report.is_clean() {
+                    tracing::warn!(?report, "not every task ended as it should");
+                }
+            }
+            outcome
+        };
+        let outcome = tokio::select! {
+            outcome = ended => outcome,
+            () = self.shutdown.now() => Err(Failure::unable(cut_short)),
+        };
+        // Whoever listens for a second signal need not any more.
+        self.shutdown.request_now();
+        self.listening.shutdown(LAST_WRITES).await;
+        outcome
+    }
+}

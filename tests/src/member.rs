@@ -1,0 +1,130 @@
+//! One process of a running Streamz.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::binary::binary;
+use crate::http::Http;
+use crate::process::Process;
+use crate::scenario::{eventually, soon};
+
+/// A running `streamz` in one role. Dropped, it is killed.
+pub struct Member {
+    role: Option<&'static str>,
+    process: Process,
+    url: String,
+}
+
+impl Member {
+    /// Starts one in a role (`None`: everything in one process), and waits until it listens.
+    ///
+    /// # Panics
+    /// If it does not; its log is shown.
+    pub(crate) async fn start(
+        role: Option<&'static str>,
+        variables: BTreeMap<String, String>,
+        folder: &Path,
+    ) -> Self {
+        let arguments: Vec<&str> = role.into_iter().collect();
+        let process = Process::start(binary(), &arguments, variables, folder);
+        let Some(url) = soon(process.line(listening)).await else {
+            panic!("streamz {} did not start:\n{}", role.unwrap_or_default(), process.log());
+        };
+        Self { role, process, url }
+    }
+
+    /// The same again, on the same port.
+    pub(crate) async fn start_again(&mut self, mut variables: BTreeMap<String, String>, folder: &Path) {
+        let port = self.url.rsplit(':').next().unwrap().to_owned();
+        variables.insert("PORT".into(), port);
+        *self = Self::start(self.role, variables, folder).await;
+    }
+
+    /// `http://127.0.0.1:PORT`: the API of a gateway, the operations of a node.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What it has printed.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Its memory in bytes: the resident set.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kib * 1024
+    }
+
+    /// Sends a signal: `TERM`, `STOP`, `CONT`.
+    pub fn signal(&mut self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Kills it.
+    pub async fn kill(&mut self) {
+        self.process.signal("KILL");
+        assert_eq!(soon(self.process.exit()).await, 128 + 9);
+    }
+
+    /// Waits for an orderly end.
+    ///
+    /// # Panics
+    /// If it ends with another status than 0.
+    pub async fn ended(&self) {
+        self.ends_with(0).await;
+    }
+
+    /// Waits for its end with this status.
+    ///
+    /// # Panics
+    /// If it is another one.
+    pub async fn ends_with(&self, expected: i32) {
+        let code = soon(self.process.exit()).await;
+        assert_eq!(code, expected, "streamz ended otherwise:\n{}", self.process.log());
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Panics
+    /// If it ends with another status than 0.
+    pub async fn stop(&mut self) {
+        self.signal("TERM");
+        self.ended().await;
+    }
+
+    /// Waits until it is ready.
+    pub async fn ready(&self) {
+        self.answers("/ready").await;
+    }
+
+    /// Waits until it answers this path with 200.
+    pub(crate) async fn answers(&self, path: &str) {
+        let http = Http::new(&self.url);
+        eventually(|| async { (http.get(path).await.status == 200).then_some(()) }).await;
+    }
+}
+
+/// The line that says where it listens.
+fn listening(line: &str) -> Option<String> {
+    let rest = &line[line.find("http://127.0.0.1:")?..];
+    let end = rest.find(|c: char| c.is_whitespace() || c == '"' || c == '\u{1b}').unwrap_or(rest.len());
+    Some(rest[..end].trim_end_matches(['/', '.', ',']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_the_ready_line() {
+        let found = listening("  Listening on http://127.0.0.1:8080/, try it");
+        assert_eq!(found.as_deref(), Some("http://127.0.0.1:8080"));
+        assert_eq!(listening("listening"), None);
+    }
+}

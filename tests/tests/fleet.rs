@@ -1,0 +1,126 @@
+//! What a cluster adds to the scenarios: devices of one person on different gateways, and processes that come and go.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use serde_json::json;
+use streamz_tests::{Raw, Server, Topology, User, run};
+
+fn offer(id: &str, to: &str, sdp: &str) -> serde_json::Value {
+    json!({"type": "sdp_offer", "id": id, "payload": {"to_device_id": to, "sdp": sdp}})
+}
+
+/// Two devices of one person, each on a gateway of its own.
+async fn pair(fleet: &Server) -> (User, Raw, Raw) {
+    let user = User::new(fleet).await;
+    let mut phone = user.through(&fleet.gateways[0]).raw("phone").await;
+    let tv = user.through(&fleet.gateways[1]).raw("tv").await;
+    phone.until("device_online").await;
+    (user, phone, tv)
+}
+
+async fn relays(from: &mut Raw, to: &mut Raw, target: &str, id: &str) {
+    from.say(offer(id, target, id)).await;
+    let heard = to.until("sdp_offer").await;
+    assert_eq!(heard["payload"]["sdp"], id);
+    to.ack().await;
+    let outcome = from.outcome(id).await;
+    assert_eq!(outcome["type"], "delivered", "{outcome}");
+}
+
+async fn start(gateways: usize, nodes: usize, redis: usize) -> Server {
+    Server::start(Topology::Fleet { gateways, nodes, redis }, &[]).await
+}
+
+fn test<F: Future<Output = ()>>(body: impl FnOnce() -> F) {
+    // The topology is the test's own.
+    run(Topology::EmbeddedSqlite, |_| body());
+}
+
+#[test]
+fn devices_on_two_gateways_meet() {
+    test(|| async {
+        let fleet = start(2, 2, 2).await;
+        let (user, mut phone, mut tv) = pair(&fleet).await;
+        for round in 0..5 {
+            relays(&mut phone, &mut tv, "tv", &format!("a{round}")).await;
+            relays(&mut tv, &mut phone, "phone", &format!("b{round}")).await;
+        }
+        assert_eq!(user.is_online("tv").await, Some(true));
+        tv.close().await;
+        phone.until("device_offline").await;
+    });
+}
+
+#[test]
+fn a_node_that_is_killed_is_followed_by_another() {
+    test(|| async {
+        let mut fleet = start(2, 2, 1).await;
+        let (_, mut phone, mut tv) = pair(&fleet).await;
+        relays(&mut phone, &mut tv, "tv", "before").await;
+        fleet.nodes[0].kill().await;
+        relays(&mut phone, &mut tv, "tv", "after the first").await;
+        fleet.add_node().await;
+        fleet.nodes[2].ready().await;
+        fleet.nodes[1].kill().await;
+        relays(&mut tv, &mut phone, "phone", "after both").await;
+    });
+}
+
+#[test]
+fn a_node_that_ends_in_order_hands_its_users_on() {
+    test(|| async {
+        let mut fleet = start(2, 2, 1).await;
+        let (_, mut phone, mut tv) = pair(&fleet).await;
+        fleet.nodes[0].stop().await;
+        relays(&mut phone, &mut tv, "tv", "m-1").await;
+        fleet.add_node().await;
+        fleet.nodes[2].ready().await;
+        fleet.nodes[1].stop().await;
+        relays(&mut tv, &mut phone, "phone", "t-1").await;
+        // Whoever reads the logs can follow it.
+        let log = fleet.nodes[0].log();
+        for said in ["this node is one of the cluster's", "this node decides", "ending"] {
+            assert!(log.contains(said), "{said:?} is missing in:\n{log}");
+        }
+    });
+}
+
+#[test]
+fn a_device_of_a_gateway_that_is_killed_goes_on_at_another() {
+    test(|| async {
+        let mut fleet = start(2, 1, 1).await;
+        let (user, mut phone, tv) = pair(&fleet).await;
+        let dial = user.through(&fleet.gateways[0]).dial("tv").resume(&tv.session(), tv.last_seq);
+        fleet.gateways[1].kill().await;
+        let mut tv = dial.welcomed().await;
+        assert_eq!(tv.welcome["resumed"], true, "{}", tv.welcome);
+        relays(&mut phone, &mut tv, "tv", "m-1").await;
+    });
+}
+
+#[test]
+fn a_sign_out_closes_sockets_on_every_gateway() {
+    test(|| async {
+        let fleet = start(2, 1, 1).await;
+        let (user, mut phone, mut tv) = pair(&fleet).await;
+        let began = std::time::Instant::now();
+        user.api.logout(&user.signed_in.access_token).await.unwrap();
+        phone.closes(4502).await;
+        tv.closes(4502).await;
+        assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn sockets_outlive_an_outage_of_redis() {
+    test(|| async {
+        let fleet = start(2, 1, 1).await;
+        let (_, mut phone, mut tv) = pair(&fleet).await;
+        fleet.redis[0].stop();
+        phone.say(offer("m-1", "tv", "m-1")).await;
+        fleet.redis[0].start_again();
+        tv.until("sdp_offer").await;
+        tv.ack().await;
+        assert_eq!(phone.outcome("m-1").await["type"], "delivered");
+        relays(&mut tv, &mut phone, "phone", "t-1").await;
+    });
+}

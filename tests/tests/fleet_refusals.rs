@@ -1,0 +1,154 @@
+//! What a process of a cluster does about a bad start, and about what others send it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::Output;
+
+use serde_json::json;
+use streamz_testkit::Redis;
+use streamz_tests::{Http, Server, Topology, User, eventually, run};
+
+const ONE: Topology = Topology::ONE_AND_ONE;
+
+fn said(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// The sum of a counter over its labels.
+async fn count(url: &str, name: &str) -> u64 {
+    let metrics = Http::new(url).get("/metrics").await.text;
+    let values =
+        metrics.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next());
+    values.filter_map(|value| value.parse::<f64>().ok()).map(|value| value as u64).sum()
+}
+
+#[test]
+fn a_start_that_cannot_succeed_ends_with_a_sentence() {
+    run(ONE, async |topology| {
+        let server = Server::start(topology, &[]).await;
+        let guarded =
+            tokio::task::spawn_blocking(|| Redis::start_with_password("secret").unwrap()).await.unwrap();
+        let port = guarded.port();
+        let open = format!("redis://127.0.0.1:{port}");
+        let wrong = format!("redis://:wrong@127.0.0.1:{port}");
+        let database = server.database_url();
+        let postgres = database.split('/').nth(2).unwrap().rsplit('@').next().unwrap().to_owned();
+        let no_redis = format!("redis://{postgres}");
+        let empty = database.replace(database.rsplit('/').next().unwrap(), "postgres");
+        for role in ["gateway", "node"] {
+            for (variable, value, words) in [
+                ("REDIS_URL", &*open, "wants a password"),
+                ("REDIS_URL", &wrong, "does not accept the user and password"),
+                ("REDIS_URL", &no_redis, "REDIS_URL"),
+                ("DATABASE_URL", &empty, "run `streamz migrate` first"),
+                ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none", "DATABASE_URL"),
+            ] {
+                let (code, text) = said(&server.beside(&[role], &[("PORT", "0"), (variable, value)]).await);
+                assert_eq!(code, Some(1), "{role} with {variable}={value}: {text}");
+                assert!(text.contains(words), "{role} with {variable}={value}: {text}");
+            }
+            let (code, text) =
+                said(&server.beside(&[role], &[("PORT", "0"), ("DATABASE_URL", "sqlite:x.db")]).await);
+            assert_eq!(code, Some(2), "{text}");
+            assert!(text.contains("DATABASE_URL"), "{text}");
+        }
+        let (code, text) = said(&server.beside(&["check", "--role", "node"], &[("REDIS_URL", &open)]).await);
+        assert_eq!(code, Some(1), "{text}");
+    });
+}
+
+#[test]
+fn a_redis_that_is_not_there_yet_is_waited_for() {
+    run(ONE, async |_| {
+        let mut server = Server::start(ONE, &[]).await;
+        let user = User::new(&server).await;
+        let mut phone = user.raw("phone").await;
+        server.redis[0].stop();
+        // It starts, says that it is alive, and becomes ready when it can.
+        server.add_gateway().await;
+        let late = Http::new(server.gateways[1].url());
+        assert_eq!(late.get("/health").await.status, 200);
+        assert_eq!(late.get("/ready").await.status, 503);
+        assert_eq!(server.http().get("/health").await.status, 200, "nobody needs a restart");
+        server.redis[0].start_again();
+        server.gateways[1].ready().await;
+        let tv = user.through(&server.gateways[1]).raw("tv").await;
+        assert_eq!(phone.until("device_online").await["payload"]["device_id"], "tv");
+        drop(tv);
+    });
+}
+
+#[test]
+fn what_others_write_on_the_bus_is_dropped_and_counted() {
+    run(ONE, async |_| {
+        let server = Server::start(ONE, &[]).await;
+        let user = User::new(&server).await;
+        let (mut phone, mut tv) = (user.raw("phone").await, user.raw("tv").await);
+        phone.until("device_online").await;
+        let channels = server.redis[0].command(&["PUBSUB", "CHANNELS", "streamz:*"]);
+        let channels: Vec<&str> = channels.lines().collect();
+        assert_eq!(channels.len(), 2, "{channels:?}");
+        let refused = "streamz_bus_envelopes_refused_total";
+        let before = count(server.url(), refused).await + count(server.nodes[0].url(), refused).await;
+        let huge = "x".repeat(100_000);
+        for channel in &channels {
+            for forged in ["", "hello", "SZ", "\u{1}\u{2}\u{3}", &huge] {
+                server.redis[0].command(&["PUBLISH", channel, forged]);
+            }
+        }
+        eventually(|| async {
+            let now = count(server.url(), refused).await + count(server.nodes[0].url(), refused).await;
+            (now - before == 10).then_some(())
+        })
+        .await;
+        // Nothing was lost by it.
+        phone
+            .say(json!({"type": "sdp_offer", "id": "m-1", "payload": {"to_device_id": "tv", "sdp": "v=0"}}))
+            .await;
+        tv.until("sdp_offer").await;
+        tv.ack().await;
+        assert_eq!(phone.outcome("m-1").await["type"], "delivered");
+    });
+}
+
+#[test]
+fn another_secret_is_another_cluster() {
+    run(ONE, async |_| {
+        let server = Server::start(ONE, &[]).await;
+        let stranger = [("PORT", "0"), ("JWT_SECRET", "Qm3hT8vKx1Lz5pWc9RbY2nFs7GdJ4aUe")];
+        // It finds the same rows and cannot talk to anybody: it never becomes ready, and the others go on.
+        let beside = server.beside(&["gateway"], &stranger);
+        tokio::pin!(beside);
+        let user = User::new(&server).await;
+        let (mut phone, mut tv) = (user.raw("phone").await, user.raw("tv").await);
+        phone.until("device_online").await;
+        let refused = "streamz_bus_envelopes_refused_total";
+        let counted =
+            eventually(|| async { (count(server.nodes[0].url(), refused).await > 0).then_some(()) });
+        tokio::select! {
+            () = counted => {}
+            output = &mut beside => panic!("it ended: {:?}", said(&output)),
+        }
+        phone
+            .say(json!({"type": "sdp_offer", "id": "m-1", "payload": {"to_device_id": "tv", "sdp": "v=0"}}))
+            .await;
+        tv.until("sdp_offer").await;
+        tv.ack().await;
+        assert_eq!(phone.outcome("m-1").await["type"], "delivered");
+    });
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    run(ONE, async |_| {
+        let mut server = Server::start(ONE, &[("DRAIN_TIMEOUT", "60s")]).await;
+        let user = User::new(&server).await;
+        // It does not take its leave, so the gateway would wait for it.
+        let _silent = user.raw("phone").await;
+        server.gateways[0].signal("TERM");
+        let heard = "a second signal ends at once";
+        eventually(|| async { server.gateways[0].log().contains(heard).then_some(()) }).await;
+        server.gateways[0].signal("TERM");
+        server.gateways[0].ends_with(1).await;
+        assert!(server.gateways[0].log().contains("ended at once"), "{}", server.gateways[0].log());
+    });
+}
