@@ -72,14 +72,15 @@ test: servers node ## everything: units, contracts, end to end, clients, simulat
 	cargo build --workspace --exclude streamz-simulation --all-targets
 	STREAMZ_BIN=$(TARGET)/debug/streamz cargo test --workspace --exclude streamz-simulation --no-fail-fast $(ARGS)
 	cd clients/js && npm ci --no-audit --no-fund && npm run check && npm run test:unit
+	cd console && npm run test:unit
 	$(SIMULATION) --features planted-bugs --test planted_bugs
 	$(SIMULATION)
 
 .PHONY: test-browser
-test-browser: servers node ## the JavaScript client at a server, and calls between pages in Chromium (installs it)
+test-browser: servers node ## the JavaScript client at a server, and the console, in Chromium (installs it)
 	@missing=""; command -v chromium >/dev/null || missing=" chromium"; $(install_missing)
 	cargo build
-	cd clients/js && npm ci --no-audit --no-fund && export STREAMZ_BIN=$(TARGET)/debug/streamz && npm run test:integration && npm run test:browser
+	cd clients/js && npm ci --no-audit --no-fund && export STREAMZ_BIN=$(TARGET)/debug/streamz && npm run test:integration && npm run test:browser && cd ../../console && npm test
 
 .PHONY: servers
 servers:

@@ -4,7 +4,7 @@ use serde_json::json;
 use streamz_hub::{Effect, Input, StoreAway};
 use streamz_protocol::bus::{Detach, Message, Up};
 use streamz_protocol::client::{Answer, Command};
-use streamz_protocol::{ErrorCode, Limits, MessageId, Millis};
+use streamz_protocol::{ErrorCode, Limits, MessageId};
 
 use crate::support::*;
 
