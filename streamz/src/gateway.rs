@@ -34,6 +34,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         kind: ProcessKind::Gateway,
         name: format!("{}:{}", fleet::machine(), address.port()),
         info: listeners.operations.to_string(),
+        key: key.name(),
     };
     let settings = FleetSettings { bus, key, lease };
     let gateway = GatewayFleet::new(store.clone(), settings, clock).map_err(Failure::unable)?;

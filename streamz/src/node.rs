@@ -40,6 +40,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         kind: ProcessKind::Node,
         name: format!("{}:{}", fleet::machine(), address.port()),
         info: address.to_string(),
+        key: key.name(),
     };
     let settings = FleetSettings { bus, key, lease, drain: config.drain_timeout };
     let member = FleetNode::new(node.clone(), store.cluster(), settings).map_err(Failure::unable)?;

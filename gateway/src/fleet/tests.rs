@@ -65,7 +65,7 @@ impl Ground {
     }
 
     fn lease(kind: ProcessKind, name: &str) -> LeaseSettings {
-        LeaseSettings { kind, name: name.to_owned(), info: String::new() }
+        LeaseSettings { kind, name: name.to_owned(), info: String::new(), key: 0 }
     }
 }
 

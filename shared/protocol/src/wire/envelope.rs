@@ -42,6 +42,12 @@ impl BusKey {
         Self { key, name: [a, b, c, d] }
     }
 
+    /// Its public name: whoever has another key has another name.
+    #[must_use]
+    pub fn name(&self) -> u32 {
+        u32::from_be_bytes(self.name)
+    }
+
     /// The tag of a message.
     #[must_use]
     pub fn tag(&self, message: &[u8]) -> [u8; 32] {
@@ -51,7 +57,7 @@ impl BusKey {
 
 impl fmt::Debug for BusKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BusKey").field("name", &u32::from_be_bytes(self.name)).finish_non_exhaustive()
+        f.debug_struct("BusKey").field("name", &self.name()).finish_non_exhaustive()
     }
 }
 
