@@ -165,7 +165,7 @@ impl Store {
             .map(|done| done.rows_affected() == 1))
     }
 
-    /// Which of these accounts are not there, in one statement for every [`MAX_ID_BATCH`] of them.
+    /// Which of these accounts are not there, in one statement for every `MAX_ID_BATCH` of them.
     ///
     /// # Errors
     /// See [`StoreError`].
