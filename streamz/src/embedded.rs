@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use streamz_bus::InProcess;
@@ -10,7 +11,7 @@ use streamz_platform::config::{BusConfig, DatabaseConfig, Role, SigningSource};
 use streamz_platform::{Clock, Config, ConfigArgs, Tasks};
 use streamz_protocol::GatewayId;
 use streamz_signaling_node::{DeskLimits, Node, NodeConfig};
-use streamz_store::Store;
+use streamz_store::{ProcessKind, Store};
 
 use crate::edge::{Edge, Inside, Listeners};
 use crate::exit::Failure;
@@ -20,6 +21,9 @@ use crate::process::{LAST_WRITES, Process};
 /// What is said of a variable whose role this program does not have yet.
 pub(crate) const NO_REDIS: &str = "REDIS_URL: `streamz` alone serves from one process and needs no Redis; remove the variable, or run \
      `streamz gateway` and `streamz node`.";
+
+/// A process of a fleet that has renewed its lease within this time is there.
+const LIVES: Duration = Duration::from_secs(10);
 
 /// The one gateway of the process.
 const GATEWAY: GatewayId = GatewayId(1);
@@ -41,6 +45,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     // Until the very end.
     let _lock = lock::take(&config)?;
     let store = process.store(&config).await?;
+    refuse_beside_a_fleet(&store).await?;
     let listeners = Listeners::open(&config).await?;
     let address = listeners.address;
     let admin = config.admin.map(|_| listeners.operations);
@@ -55,6 +60,23 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         Ok(())
     };
     process.end(orderly, running.edge.listeners(), "ended at once; devices were not told.").await
+}
+
+/// Alone on a database it would call everybody's devices offline.
+async fn refuse_beside_a_fleet(store: &Store) -> Result<(), Failure> {
+    let Some(cluster) = store.cluster() else { return Ok(()) };
+    for kind in [ProcessKind::Node, ProcessKind::Gateway] {
+        let members = cluster.live_processes(kind).await.map_err(Failure::unable)?;
+        if let Some(member) = members.processes.iter().find(|member| member.age < LIVES) {
+            return Err(Failure::unable(format!(
+                "DATABASE_URL: a fleet serves from this database ({} {}); end it first, or run `streamz gateway` \
+                 and `streamz node`.",
+                kind.as_str(),
+                member.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 async fn compose(config: &Config, store: Store, tasks: &Tasks) -> Result<Running, Failure> {

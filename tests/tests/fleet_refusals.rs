@@ -123,6 +123,21 @@ fn a_process_with_another_secret_does_not_join() {
 }
 
 #[test]
+fn one_process_does_not_serve_beside_a_fleet() {
+    run(ONE, async |_| {
+        let mut server = Server::start(ONE, &[]).await;
+        let alone = [("PORT", "0"), ("REDIS_URL", "")];
+        let (code, text) = said(&server.beside(&[], &alone).await);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("a fleet serves from this database (node "), "{text}");
+        // Once the fleet has ended it may.
+        server.stop().await;
+        let check = server.beside(&["check"], &alone).await;
+        assert_eq!(check.status.code(), Some(0), "{}", String::from_utf8_lossy(&check.stdout));
+    });
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     run(ONE, async |_| {
         let mut server = Server::start(ONE, &[("DRAIN_TIMEOUT", "60s")]).await;

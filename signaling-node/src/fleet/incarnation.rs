@@ -1,7 +1,7 @@
 //! One life of a node in the cluster: from its row to its end, and on to the next.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use streamz_bus::redis::Evidence;
@@ -26,6 +26,8 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 struct Incarnation {
     fleet: Arc<FleetNode>,
     id: NodeId,
+    /// Beside the state, which may be locked when a link turns out to be exhausted.
+    lease: OnceLock<Arc<Lease>>,
 }
 
 impl FleetNode {
@@ -63,7 +65,7 @@ impl FleetNode {
     ) -> Result<bool, FleetNodeError> {
         let process = new_process_id();
         let id = NodeId(process.0);
-        let incarnation = Arc::new(Incarnation { fleet: self.clone(), id });
+        let incarnation = Arc::new(Incarnation { fleet: self.clone(), id, lease: OnceLock::new() });
         let clock = self.node.clock();
         let mut bus = self.settings.bus.clone();
         bus.process = process;
@@ -87,6 +89,8 @@ impl FleetNode {
         }
         let lease = self.settings.lease.clone();
         let lease = Lease::join(lease, self.store.clone(), peers.clone(), clock, stopping).await?;
+        // Nobody else sets it.
+        let _ = incarnation.lease.set(lease.clone());
         self.state.lock().lease = Some(lease.clone());
         tasks.spawn("coordinator", coordinator::run(self.clone(), id, waiting, tasks.stopping()));
         tracing::info!(node = id.0, "this node is one of the cluster's");
@@ -149,8 +153,7 @@ impl Listener for Incarnation {
                 self.news(News::Report { dead, silent: Duration::from_millis(silent_ms) });
             }
             Packet::Evicted => {
-                let state = self.fleet.state.lock();
-                if let Some(lease) = state.lease.as_ref().filter(|_| state.id == self.id) {
+                if let Some(lease) = self.lease.get() {
                     lease.evicted();
                 }
             }
@@ -168,11 +171,7 @@ impl Listener for Incarnation {
     }
 
     fn exhausted(&self, _: ProcessId) {
-        // From within the lock, maybe.
-        let fleet = self.fleet.clone();
-        if let Some(state) = fleet.state.try_lock()
-            && let Some(lease) = &state.lease
-        {
+        if let Some(lease) = self.lease.get() {
             lease.give_up();
         }
     }
