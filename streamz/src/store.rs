@@ -4,7 +4,7 @@ use std::path::Path;
 
 use secrecy::ExposeSecret;
 use streamz_platform::config::DatabaseConfig;
-use streamz_store::{SchemaState, Store, StoreOptions};
+use streamz_store::{OLDEST_POSTGRES, SchemaState, Store, StoreOptions};
 
 use crate::exit::Failure;
 
@@ -50,6 +50,9 @@ pub(crate) fn describe(state: &SchemaState) -> Option<String> {
         )),
         SchemaState::Newer(version) => Some(format!(
             "DATABASE_URL: the database was migrated by a newer program (migration {version}); run that one."
+        )),
+        SchemaState::OldServer(version) => Some(format!(
+            "DATABASE_URL: this is Postgres {version}; version {OLDEST_POSTGRES} or a newer one is needed."
         )),
         SchemaState::Altered(version) => Some(format!(
             "DATABASE_URL: migration {version} was run from another text or broke off; restore the database, or \

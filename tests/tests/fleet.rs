@@ -1,8 +1,11 @@
 //! What a cluster adds to the scenarios: devices of one person on different gateways, and processes that come and go.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
 use serde_json::json;
-use streamz_tests::{Raw, Server, Topology, User, run};
+use streamz_tests::{Http, Raw, Server, Topology, User, run};
 
 fn offer(id: &str, to: &str, sdp: &str) -> serde_json::Value {
     json!({"type": "sdp_offer", "id": id, "payload": {"to_device_id": to, "sdp": sdp}})
@@ -102,11 +105,36 @@ fn a_sign_out_closes_sockets_on_every_gateway() {
     test(|| async {
         let fleet = start(2, 1, 1).await;
         let (user, mut phone, mut tv) = pair(&fleet).await;
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         user.api.logout(&user.signed_in.access_token).await.unwrap();
         phone.closes(4502).await;
         tv.closes(4502).await;
-        assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    });
+}
+
+/// Whatever ends a device's right to be there, no gateway serves it a second later.
+#[test]
+fn what_is_removed_or_revoked_is_closed_on_every_gateway() {
+    test(|| async {
+        let fleet = start(2, 1, 1).await;
+        let (user, mut phone, mut tv) = pair(&fleet).await;
+        let http = Http::new(fleet.gateways[0].url());
+        let began = Instant::now();
+        let gone = http.send_as(user.token(), Method::DELETE, "/api/devices/tv", &json!({})).await;
+        assert_eq!(gone.status, 204);
+        tv.closes(4504).await;
+        assert!(began.elapsed().as_secs() < 1, "{:?}", began.elapsed());
+        phone.until("device_removed").await;
+        // A refresh token that is used twice was copied: its whole family is revoked.
+        let cam = user.through(&fleet.gateways[1]);
+        let mut cam = cam.raw("cam").await;
+        user.api.refresh(&user.signed_in.refresh_token).await.unwrap();
+        let began = Instant::now();
+        user.api.refresh(&user.signed_in.refresh_token).await.unwrap_err();
+        cam.closes(4502).await;
+        phone.closes(4502).await;
+        assert!(began.elapsed().as_secs() < 1, "{:?}", began.elapsed());
     });
 }
 

@@ -63,7 +63,7 @@ pub use login::{LoginDecision, LoginKey};
 pub use pages::{MAX_PAGE, PageError, StreamPage, StreamQuery};
 pub use presence::{MAX_PRESENCE_BATCH, PresenceUpdate};
 pub use refresh::{CreateFamilyError, RevokedFamily, Rotation};
-pub use schema::{MigrateError, SchemaState};
+pub use schema::{MigrateError, OLDEST_POSTGRES, SchemaState};
 pub use store::{Backend, ConnectError, PoolStats, Store, StoreOptions};
 pub use streams::{DeviceRef, Stream, StreamRecord};
 pub use sweep::{RetentionPolicy, Swept};

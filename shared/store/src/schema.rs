@@ -5,7 +5,7 @@ use sqlx::migrate::Migrator;
 
 use crate::db::Db;
 use crate::error::Cause;
-use crate::{Store, StoreError};
+use crate::{Backend, Store, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -20,7 +20,12 @@ pub enum SchemaState {
     Newer(i64),
     /// This migration was run from another text, or broke off half way.
     Altered(i64),
+    /// The server itself is of this version of Postgres, older than [`OLDEST_POSTGRES`].
+    OldServer(u32),
 }
+
+/// The oldest version of Postgres that will do.
+pub const OLDEST_POSTGRES: u32 = 13;
 
 /// Why the migrations could not be run.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -28,6 +33,9 @@ pub enum MigrateError {
     /// The schema is [`SchemaState::Newer`] or [`SchemaState::Altered`]: nothing was changed.
     #[error("the database does not fit this program: its migration {0} is unknown here or has another text")]
     Unfit(i64),
+    /// The schema is [`SchemaState::OldServer`]: nothing was changed.
+    #[error("this is Postgres {0}; version {OLDEST_POSTGRES} or a newer one is needed")]
+    OldServer(u32),
     /// The database is away, or refused a migration.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -39,6 +47,9 @@ impl Store {
     /// # Errors
     /// [`MigrateError`]; migrations that ran before the failing one stay.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
+        if let Some(version) = self.old_server().await? {
+            return Err(MigrateError::OldServer(version));
+        }
         let outcome = match &self.db {
             Db::Pg(pool) => run_unhurried(pool).await,
             Db::Lite(pool) => MIGRATIONS.run(pool).await,
@@ -63,6 +74,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: the database did not answer.
     pub async fn check_schema(&self) -> Result<SchemaState, StoreError> {
+        if let Some(version) = self.old_server().await? {
+            return Ok(SchemaState::OldServer(version));
+        }
         // More rows than this program has migrations tell no more.
         let limit = i64::try_from(MIGRATIONS.iter().count()).unwrap_or(i64::MAX).saturating_add(1);
         let applied: Vec<(i64, Vec<u8>, bool)> = on_conn!(self, |conn| {
@@ -79,6 +93,23 @@ impl Store {
         })?;
         Ok(compare(&applied))
     }
+
+    /// The version of a Postgres that is too old.
+    async fn old_server(&self) -> Result<Option<u32>, StoreError> {
+        if self.backend() == Backend::Sqlite {
+            return Ok(None);
+        }
+        let number: i32 = on_conn!(self, |conn| {
+            sqlx::query_scalar("SELECT current_setting('server_version_num')::int").fetch_one(conn).await
+        })?;
+        Ok(too_old(number))
+    }
+}
+
+/// Of `server_version_num`: the major version is in front of the last four digits.
+fn too_old(number: i32) -> Option<u32> {
+    let major = u32::try_from(number / 10_000).unwrap_or(0);
+    (major < OLDEST_POSTGRES).then_some(major)
 }
 
 /// A migration may take longer than an operation, and so may the wait for another process that migrates.
@@ -112,4 +143,17 @@ fn is_no_such_table(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| {
         error.code().is_some_and(|code| code == "42P01") || error.message().starts_with("no such table")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_servers_are_known_by_their_number() {
+        assert_eq!(too_old(120_022), Some(12));
+        assert_eq!(too_old(90_624), Some(9));
+        assert_eq!(too_old(130_000), None);
+        assert_eq!(too_old(180_001), None);
+    }
 }
