@@ -104,6 +104,7 @@ impl World {
         }
         if let Up::Announce { conn, replica, .. } = &up {
             self.sessions.insert(*conn, replica.session);
+            self.attached.insert(*conn, replica.session);
         }
         self.tell_hub(user, Input::Up(up));
     }
@@ -281,7 +282,7 @@ impl World {
         let island = self.is_island(conn.gateway);
         let frames: Vec<_> = match down {
             Down::Attached(attached) => {
-                self.sessions.insert(conn, attached.session);
+                self.attached.insert(conn, attached.session);
                 let (session, last_seq) = (attached.session, attached.last_seq);
                 self.saw(What::Offered { user, session, last_seq });
                 attached.replay.clone()
@@ -295,7 +296,7 @@ impl World {
                 .collect(),
             _ => return,
         };
-        let Some(session) = self.sessions.get(&conn).copied() else { return };
+        let Some(session) = self.attached.get(&conn).copied() else { return };
         for frame in frames {
             let bytes = frame.body.len();
             let (seq, class) = (frame.seq, frame.class);

@@ -138,7 +138,7 @@ impl Plan {
             users,
             gateways: dice.size(1, if profile.is_cluster() { 3 } else { 2 }),
             limits: Arc::new(limits),
-            active: dice.millis(30_000, 120_000),
+            active: dice.millis(20_000, 70_000),
             pace: Duration::from_millis(dice.pick(&[150, 600, 600, 2_000, 8_000])),
             device_delay: dice.pick(&[5, 60, 400]),
             bus_delay: if quick { 0 } else { dice.pick(&[3, 40, 300]) },

@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) store_away: bool,
     /// The session of each connection, as the last attach or announcement said.
     pub(crate) sessions: BTreeMap<ConnId, SessionId>,
+    /// The same, by what has reached the gateway.
+    pub(crate) attached: BTreeMap<ConnId, SessionId>,
     pub(crate) cluster: Cluster,
     pub(crate) links: BTreeMap<(usize, usize), Links>,
     pub(crate) gateways: Vec<Gateway>,
@@ -174,6 +176,7 @@ impl World {
             queue: Queue::new(),
             hubs: places.map(|user| HubSlot { user, ..HubSlot::default() }).collect(),
             sessions: BTreeMap::new(),
+            attached: BTreeMap::new(),
             cluster: Cluster::new(plan.cluster.as_ref()),
             stores: (0..users).map(|_| Store::default()).collect(),
             store_away: false,
