@@ -8,6 +8,7 @@ CREATE TABLE processes (
     kind       TEXT        NOT NULL,                -- gateway, node
     name       TEXT        NOT NULL,                -- the machine's or pod's
     info       TEXT        NOT NULL,                -- for people
+    key_name   BIGINT      NOT NULL,                -- of the key with which it proves its messages
     draining   BOOLEAN     NOT NULL,
     started_at TIMESTAMPTZ NOT NULL,
     renewed_at TIMESTAMPTZ NOT NULL

@@ -17,5 +17,5 @@ mod fleet;
 mod node;
 
 pub use desk::DeskLimits;
-pub use fleet::{FleetNode, FleetNodeError, FleetSettings, FleetStatus};
+pub use fleet::{FleetError, FleetNode, FleetSettings, FleetStatus};
 pub use node::{Node, NodeConfig, NodeStats, StartError};

@@ -42,8 +42,9 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         info: address.to_string(),
         key: key.name(),
     };
-    let settings = FleetSettings { bus, key, lease, drain: config.drain_timeout };
-    let member = FleetNode::new(node.clone(), store.cluster(), settings).map_err(Failure::unable)?;
+    let settings = FleetSettings { bus, key, lease };
+    let member = FleetNode::new(node.clone(), store.cluster(), settings, config.drain_timeout)
+        .map_err(Failure::unable)?;
 
     let readiness = readiness(&store, &member);
     let operations = Operations::new(readiness, metrics);

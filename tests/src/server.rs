@@ -50,6 +50,11 @@ impl Server {
         Self::start_with(topology, Some(postgres.create_database()), variables).await
     }
 
+    /// Starts one in another topology on the database of this one, which has ended.
+    pub async fn followed_by(&self, topology: Topology) -> Self {
+        Self::start_with(topology, self.variables.get("DATABASE_URL").cloned(), &[]).await
+    }
+
     async fn start_with(topology: Topology, database: Option<String>, given: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut variables: BTreeMap<String, String> = [

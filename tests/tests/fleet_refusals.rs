@@ -138,6 +138,33 @@ fn one_process_does_not_serve_beside_a_fleet() {
 }
 
 #[test]
+fn a_fleet_puts_right_what_one_process_left_in_its_database() {
+    run(Topology::EmbeddedPostgres, async |topology| {
+        let mut alone = Server::start(topology, &[]).await;
+        let user = User::new(&alone).await;
+        let (mut phone, mut tv) = (user.raw("phone").await, user.raw("tv").await);
+        phone.until("device_online").await;
+        phone.say(json!({"type": "stream_start", "id": "s-1", "payload": {"to_device_id": "tv", "stream_type": "both"}})).await;
+        let stream = phone.until("stream_ringing").await["payload"]["stream_id"].as_str().unwrap().to_owned();
+        tv.until("stream_start").await;
+        let shown =
+            eventually(|| async { Some(user.record(&stream).await).filter(|record| record.is_object()) });
+        assert!(shown.await["ended_at"].is_null());
+        eventually(|| async { (user.is_online("tv").await == Some(true)).then_some(()) }).await;
+        alone.kill().await;
+        drop((phone, tv));
+
+        let fleet = alone.followed_by(ONE).await;
+        let user = user.sign_in_at(&fleet).await;
+        let record = eventually(|| async {
+            Some(user.record(&stream).await).filter(|record| !record["ended_at"].is_null())
+        });
+        assert_eq!(record.await["end_reason"], "server_restart");
+        eventually(|| async { (user.is_online("tv").await == Some(false)).then_some(()) }).await;
+    });
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     run(ONE, async |_| {
         let mut server = Server::start(ONE, &[("DRAIN_TIMEOUT", "60s")]).await;

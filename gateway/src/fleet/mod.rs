@@ -17,11 +17,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use streamz_bus::{Bus, GatewayReceiver, Refused, redis};
 use streamz_cluster::router::{self, BySlot, Router};
-use streamz_fleet::{JoinError, Lease, LeaseSettings, Peers, new_process_id};
+pub use streamz_fleet::{FleetError, FleetSettings};
+use streamz_fleet::{Lease, Peers, new_process_id};
 use streamz_platform::Clock;
 use streamz_protocol::bus::{ToGateway, ToHub, Up};
 use streamz_protocol::cluster::{Packet, SLOTS};
-use streamz_protocol::wire::BusKey;
 use streamz_protocol::{GatewayId, NodeId, ProcessId, UserId};
 use streamz_store::{ClusterStore, Store};
 use tokio::sync::mpsc;
@@ -34,31 +34,6 @@ use revocations::Revocation;
 
 /// How often is looked whether everything has arrived, at an orderly end.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-
-/// What a gateway needs to be one of several.
-#[derive(Clone, Debug)]
-pub struct FleetSettings {
-    /// The instances of Redis; the process id in it is replaced by that of each incarnation.
-    pub bus: redis::Settings,
-    /// What proves that a packet is from one of us.
-    pub key: BusKey,
-    /// Its name and where its operations are.
-    pub lease: LeaseSettings,
-}
-
-/// Why a gateway could not be one of several.
-#[derive(Debug, thiserror::Error)]
-pub enum FleetError {
-    /// Redis is not what it should be.
-    #[error("REDIS_URL: {0}")]
-    Bus(#[from] redis::StartError),
-    /// Postgres refused the row.
-    #[error("DATABASE_URL: {0}")]
-    Join(#[from] JoinError),
-    /// The store is not Postgres.
-    #[error("DATABASE_URL: a fleet shares a Postgres")]
-    NoCluster,
-}
 
 /// How a gateway of a cluster is, for readiness and status.
 #[derive(Clone, Debug)]

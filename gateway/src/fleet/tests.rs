@@ -4,10 +4,11 @@ use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use streamz_bus::redis::Evidence;
-use streamz_fleet::{Listener, PeersSettings};
+use streamz_fleet::{LeaseSettings, Listener, PeersSettings};
 use streamz_platform::Tasks;
 use streamz_protocol::bus::{DeviceChange, Down};
 use streamz_protocol::cluster::{Epoch, Routed, Slot, Tenure};
+use streamz_protocol::wire::BusKey;
 use streamz_protocol::{CloseCode, DeviceId};
 use streamz_store::{ProcessKind, StoreOptions};
 use streamz_testkit::{Postgres, Redis};
@@ -85,7 +86,7 @@ impl FakeNode {
         let peers =
             Peers::start(settings, Clock::start(), Arc::new(Ears(ears)), &ground.tasks).await.unwrap();
         let cluster = ground.store.cluster().unwrap();
-        cluster.register_process(process, ProcessKind::Node, "node", "").await.unwrap();
+        cluster.register_process(process, ProcessKind::Node, "node", "", 0).await.unwrap();
         ground
             .sql(format!(
                 "UPDATE slots SET owner = {}, epoch = {epoch}, version = (SELECT version + 1 FROM slot_table); \

@@ -9,7 +9,7 @@ use streamz_cluster::SlotRow;
 use streamz_platform::Clock;
 use streamz_protocol::cluster::Assignment;
 use streamz_protocol::{GatewayId, Millis, NodeId, ProcessId};
-use streamz_store::{ClusterStore, ProcessKind, ProcessRow, RegisterError, Renewal, Renewed, StoreError};
+use streamz_store::{ClusterStore, ProcessKind, RegisterError, Renewal, Renewed, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -35,33 +35,17 @@ pub struct LeaseSettings {
     pub key: u32,
 }
 
-impl LeaseSettings {
-    /// What stands in the row.
-    fn info(&self) -> String {
-        format!("{}{KEY}{:08x}", self.info, self.key)
-    }
-
-    /// Whether the process of this row has another key.
-    fn differs(&self, row: &ProcessRow) -> bool {
-        let key = row.info.rsplit_once(KEY).and_then(|(_, key)| u32::from_str_radix(key, 16).ok());
-        row.age < 2 * RENEW_EVERY && key.is_some_and(|key| key != self.key)
-    }
-}
-
-/// What stands before the key's name in a row.
-const KEY: &str = " key ";
-
 /// Why a process did not get a row.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// The store refused it.
-    #[error(transparent)]
-    Register(#[from] RegisterError),
+    #[error("DATABASE_URL: {0}")]
+    Register(RegisterError),
     /// Others that live have another key: they would wait for this process for ever.
     #[error("JWT_SECRET is not the one that {0} has; all processes of a fleet share one")]
     OtherKey(String),
     /// The process was told to end before the store answered.
-    #[error("ended before the database answered")]
+    #[error("DATABASE_URL: ended before the database answered")]
     Stopped,
 }
 
@@ -124,10 +108,8 @@ impl Lease {
     ) -> Result<Arc<Self>, JoinError> {
         let id = peers.me();
         loop {
-            if let Some(other) = Self::stranger(&settings, &store).await {
-                return Err(JoinError::OtherKey(other));
-            }
-            match store.register_process(id, settings.kind, &settings.name, &settings.info()).await {
+            let LeaseSettings { kind, name, info, key } = &settings;
+            match store.register_process(id, *kind, name, info, *key).await {
                 Ok(registered) => {
                     for other in registered.namesakes.iter().filter(|other| other.age < 2 * RENEW_EVERY) {
                         tracing::warn!(
@@ -147,7 +129,8 @@ impl Lease {
                         () = stopping.cancelled() => return Err(JoinError::Stopped),
                     }
                 }
-                Err(error) => return Err(error.into()),
+                Err(RegisterError::OtherKey(other)) => return Err(JoinError::OtherKey(other)),
+                Err(error) => return Err(JoinError::Register(error)),
             }
         }
         let lease = Self {
@@ -161,17 +144,6 @@ impl Lease {
             told: AtomicBool::new(false),
         };
         Ok(Arc::new(lease))
-    }
-
-    /// A process that lives and has another key. A store that does not answer is asked again soon.
-    async fn stranger(settings: &LeaseSettings, store: &ClusterStore) -> Option<String> {
-        for kind in [ProcessKind::Node, ProcessKind::Gateway] {
-            let others = store.live_processes(kind).await.ok()?;
-            if let Some(other) = others.processes.into_iter().find(|row| settings.differs(row)) {
-                return Some(format!("{} {}", kind.as_str(), other.name));
-            }
-        }
-        None
     }
 
     /// The table is to be read soon.
@@ -188,12 +160,6 @@ impl Lease {
     pub fn evicted(&self) {
         self.told.store(true, Ordering::Relaxed);
         self.fence.cancel();
-    }
-
-    /// Cancelled once the lease is gone.
-    #[must_use]
-    pub fn gone(&self) -> CancellationToken {
-        self.fence.clone()
     }
 
     /// Renews the lease and reads what changes, until the row is gone (`true`: this incarnation is over) or `stopping`.

@@ -11,9 +11,11 @@
 
 mod carried;
 mod lease;
+mod membership;
 mod peers;
 
 pub use lease::{JoinError, Lease, LeaseSettings, Member, View};
+pub use membership::{FleetError, FleetSettings};
 pub use peers::{Listener, Peers, PeersSettings};
 
 use streamz_protocol::ProcessId;

@@ -63,10 +63,10 @@ async fn assignments(cluster: &ClusterStore) {
         // All slots from one that goes to one that comes.
         let (gone, next) = (NodeId(1000 + round), NodeId(1001 + round));
         if round == 0 {
-            cluster.register_process(gone.into(), ProcessKind::Node, "n", "").await.unwrap();
+            cluster.register_process(gone.into(), ProcessKind::Node, "n", "", 0).await.unwrap();
             cluster.try_take(gone, Duration::ZERO).await.unwrap();
         }
-        cluster.register_process(next.into(), ProcessKind::Node, "n", "").await.unwrap();
+        cluster.register_process(next.into(), ProcessKind::Node, "n", "", 0).await.unwrap();
         let TakeCoordinator::Taken(new) = cluster.try_take(next, Duration::ZERO).await.unwrap() else {
             panic!()
         };
@@ -101,7 +101,7 @@ async fn operations_of_a_cluster() {
     store.migrate().await.unwrap();
     let cluster = store.cluster().unwrap();
     for id in 1..=NODES {
-        cluster.register_process(ProcessId(id), ProcessKind::Node, &format!("n{id}"), "").await.unwrap();
+        cluster.register_process(ProcessId(id), ProcessKind::Node, &format!("n{id}"), "", 0).await.unwrap();
     }
     let mut renewals = Vec::new();
     for round in 0..2000 {

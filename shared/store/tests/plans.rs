@@ -28,7 +28,7 @@ const FILL: &str = "
     INSERT INTO refresh_tokens SELECT sha256((f.id::text || n)::bytea), f.id, now(), now() + interval '30 days',
             CASE WHEN random() < 0.1 THEN now() END FROM refresh_families f, generate_series(1, 2) n;
     INSERT INTO login_counters SELECT sha256(n::text::bytea), now(), 1, 0, NULL, now() FROM generate_series(1, 5000) n;
-    INSERT INTO processes SELECT n, 'node', 'node-' || n, '', FALSE, now(), now() FROM generate_series(1, 200) n;
+    INSERT INTO processes SELECT n, 'node', 'node-' || n, '', 0, FALSE, now(), now() FROM generate_series(1, 200) n;
     UPDATE slots SET owner = 1 + slot % 200, epoch = 1, version = 1;
     UPDATE slot_table SET version = 1;
     ANALYZE;

@@ -170,7 +170,7 @@ async fn a_cluster_survives_a_restart_of_the_server() {
     let cluster = store.cluster().unwrap();
     let (one, two) = (NodeId(1), NodeId(2));
     for node in [one, two] {
-        cluster.register_process(node.into(), ProcessKind::Node, "n", "").await.unwrap();
+        cluster.register_process(node.into(), ProcessKind::Node, "n", "", 0).await.unwrap();
     }
     let TakeCoordinator::Taken(term) = cluster.try_take(one, LONG).await.unwrap() else { panic!("held") };
     // One that goes on and on, whatever happens: with whom a slot is, and at which epoch, it reads.

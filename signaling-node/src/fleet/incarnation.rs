@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::coordinator::{self, News};
-use super::{FleetNode, FleetNodeError, left, moves};
+use super::{FleetError, FleetNode, left, moves};
 
 /// News that may wait for the coordinator; what is lost comes again.
 const NEWS: usize = 1024;
@@ -34,8 +34,8 @@ impl FleetNode {
     /// Lives in the cluster until `stopping`, as one incarnation after the other if it is evicted.
     ///
     /// # Errors
-    /// [`FleetNodeError`] if Redis or Postgres will not become usable by waiting.
-    pub async fn run(self: Arc<Self>, stopping: CancellationToken) -> Result<(), FleetNodeError> {
+    /// [`FleetError`] if Redis or Postgres will not become usable by waiting.
+    pub async fn run(self: Arc<Self>, stopping: CancellationToken) -> Result<(), FleetError> {
         let errands = self.errands.lock().take();
         let beside = Tasks::new();
         if let Some((moving, confirmed)) = errands {
@@ -58,11 +58,7 @@ impl FleetNode {
     }
 
     /// One life. `true`: it was evicted.
-    async fn live(
-        self: &Arc<Self>,
-        tasks: &Tasks,
-        stopping: &CancellationToken,
-    ) -> Result<bool, FleetNodeError> {
+    async fn live(self: &Arc<Self>, tasks: &Tasks, stopping: &CancellationToken) -> Result<bool, FleetError> {
         let process = new_process_id();
         let id = NodeId(process.0);
         let incarnation = Arc::new(Incarnation { fleet: self.clone(), id, lease: OnceLock::new() });

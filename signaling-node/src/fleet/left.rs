@@ -47,6 +47,8 @@ pub(super) async fn run(
 
 impl FleetNode {
     async fn put_right(&self, tenures: &[Tenure]) -> Result<(), StoreError> {
+        // Of a single process that used this database before: without a slot nobody would find them.
+        while self.store.adopt_strays(PAGE).await? > 0 {}
         let slots: Vec<Slot> = tenures.iter().map(|tenure| tenure.slot).collect();
         let mut after: Option<Left> = None;
         loop {

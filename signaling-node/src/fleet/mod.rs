@@ -17,10 +17,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use streamz_bus::redis;
 use streamz_cluster::{Authority, Keeper, authority, keeper};
-use streamz_fleet::{JoinError, Lease, LeaseSettings, Peers};
+pub use streamz_fleet::{FleetError, FleetSettings};
+use streamz_fleet::{Lease, Peers};
 use streamz_protocol::bus::ToGateway;
 use streamz_protocol::cluster::Packet;
-use streamz_protocol::wire::BusKey;
 use streamz_protocol::{GatewayId, Millis, NodeId, ProcessId, UserId};
 use streamz_store::ClusterStore;
 use tokio::sync::mpsc;
@@ -31,33 +31,6 @@ use crate::actors::steward::Steward;
 
 /// What waits for the tasks beside the keeper. There is one entry for each slot at most, or so.
 const ERRANDS: usize = 4 * streamz_protocol::cluster::SLOTS as usize;
-
-/// What a node needs to be one of several.
-#[derive(Clone, Debug)]
-pub struct FleetSettings {
-    /// The instances of Redis; the process id in it is replaced by that of each incarnation.
-    pub bus: redis::Settings,
-    /// What proves that a packet is from one of us.
-    pub key: BusKey,
-    /// Its name and where its operations are.
-    pub lease: LeaseSettings,
-    /// How long an orderly end may take.
-    pub drain: Duration,
-}
-
-/// Why a node could not be one of several.
-#[derive(Debug, thiserror::Error)]
-pub enum FleetNodeError {
-    /// Redis is not what it should be.
-    #[error("REDIS_URL: {0}")]
-    Bus(#[from] redis::StartError),
-    /// Postgres refused the row.
-    #[error("DATABASE_URL: {0}")]
-    Join(#[from] JoinError),
-    /// The store is not Postgres.
-    #[error("DATABASE_URL: a fleet shares a Postgres")]
-    NoCluster,
-}
 
 /// What a node of a cluster is doing, for readiness and status.
 #[derive(Clone, Debug)]
@@ -79,6 +52,8 @@ pub struct FleetNode {
     node: Arc<Node>,
     store: ClusterStore,
     settings: FleetSettings,
+    /// How long an orderly end may take.
+    drain: Duration,
     state: Mutex<State>,
     /// Until when it may decide, for hubs to look at; in milliseconds of the clock.
     decides_until: AtomicU64,
@@ -116,16 +91,17 @@ impl State {
 }
 
 impl FleetNode {
-    /// Puts a node under the rule of the cluster. It must have no hubs yet.
+    /// Puts a node under the rule of the cluster. It must have no hubs yet. An orderly end may take as long as `drain`.
     ///
     /// # Errors
-    /// [`FleetNodeError::NoCluster`].
+    /// [`FleetError::NoCluster`].
     pub fn new(
         node: Arc<Node>,
         store: Option<ClusterStore>,
         settings: FleetSettings,
-    ) -> Result<Arc<Self>, FleetNodeError> {
-        let store = store.ok_or(FleetNodeError::NoCluster)?;
+        drain: Duration,
+    ) -> Result<Arc<Self>, FleetError> {
+        let store = store.ok_or(FleetError::NoCluster)?;
         let nobody = NodeId(0);
         let (moves, moves_wait) = mpsc::channel(ERRANDS);
         let (left, left_wait) = mpsc::channel(ERRANDS);
@@ -133,6 +109,7 @@ impl FleetNode {
             node: node.clone(),
             store,
             settings,
+            drain,
             state: Mutex::new(State {
                 id: nobody,
                 keeper: Keeper::new(nobody),
@@ -181,7 +158,7 @@ impl FleetNode {
                             tokio::time::sleep(Duration::from_millis(20)).await;
                         }
                     };
-                    if tokio::time::timeout(self.settings.drain, gone).await.is_err() {
+                    if tokio::time::timeout(self.drain, gone).await.is_err() {
                         tracing::warn!("some slots were not handed over in time; others take them over");
                     }
                 }

@@ -69,6 +69,9 @@ pub enum RegisterError {
     /// Another process has this id.
     #[error("another process has this id")]
     IdTaken,
+    /// A process that lives, this one, has another key: the two would wait for each other for ever.
+    #[error("{0} has another key")]
+    OtherKey(String),
     /// See [`StoreError`].
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -132,10 +135,13 @@ struct RenewedRow {
 }
 
 const INSERT: &str = "\
-    INSERT INTO processes (id, kind, name, info, draining, started_at, renewed_at) \
-    VALUES ($1, $2, $3, $4, FALSE, now(), now()) \
+    INSERT INTO processes (id, kind, name, info, key_name, draining, started_at, renewed_at) \
+    VALUES ($1, $2, $3, $4, $5, FALSE, now(), now()) \
     ON CONFLICT (id) DO UPDATE SET renewed_at = now() \
     WHERE processes.kind = excluded.kind AND processes.name = excluded.name";
+/// Older rows are of processes that died, or that an outage keeps from renewing.
+const OTHER_KEY: &str = "SELECT kind || ' ' || name FROM processes \
+     WHERE key_name <> $1 AND renewed_at > now() - interval '10 seconds' ORDER BY kind DESC, id LIMIT 1";
 const NAMESAKES: &str = concat!(
     "SELECT id, name, info, draining, ",
     age!("renewed_at"),
@@ -177,7 +183,8 @@ struct MemberRow {
 
 impl ClusterStore {
     /// Makes the row of a new incarnation. Again with the same is a renewal, for an answer that was lost; but whoever has
-    /// been in doubt for as long as a lease takes a new id, for an evicted id must not come back.
+    /// been in doubt for as long as a lease takes a new id, for an evicted id must not come back. `key` names the key
+    /// with which it proves its messages: all processes have the same.
     ///
     /// # Errors
     /// [`RegisterError`].
@@ -187,24 +194,33 @@ impl ClusterStore {
         kind: ProcessKind,
         name: &str,
         info: &str,
+        key: u32,
     ) -> Result<Registered, RegisterError> {
         text::plain("name", name)?;
         text::plain("info", info)?;
         if id.0 == 0 || i64::try_from(id.0).is_err() {
             return Err(RegisterError::InvalidId);
         }
-        let namesakes = in_pg_tx!(self, |tx| {
-            // Registrations happen one after the other: of two with one name, the second sees the first.
+        let key = i64::from(key);
+        let made = in_pg_tx!(self, |tx| {
+            // Registrations happen one after the other: of two with one name, or with two keys, the second sees the
+            // first.
             let mut table = TableLock::take(&mut tx).await?;
+            if let Some(other) =
+                sqlx::query_scalar::<_, String>(OTHER_KEY).bind(key).fetch_optional(&mut *tx).await?
+            {
+                return Ok(Err(RegisterError::OtherKey(other)));
+            }
             let made = sqlx::query(INSERT)
                 .bind(big(id.0))
                 .bind(kind.as_str())
                 .bind(name)
                 .bind(info)
+                .bind(key)
                 .execute(&mut *tx)
                 .await?;
             if made.rows_affected() == 0 {
-                return Ok(None);
+                return Ok(Err(RegisterError::IdTaken));
             }
             table.members += 1;
             table.write(&mut tx).await?;
@@ -214,10 +230,9 @@ impl ClusterStore {
                 .bind(big(id.0))
                 .fetch_all(&mut *tx)
                 .await
-                .map(Some)
+                .map(Ok)
         })?;
-        let namesakes = namesakes.ok_or(RegisterError::IdTaken)?;
-        Ok(Registered { namesakes: namesakes.into_iter().map(ProcessRow::from).collect() })
+        Ok(Registered { namesakes: made?.into_iter().map(ProcessRow::from).collect() })
     }
 
     /// Renews a lease. An eviction at the same moment either finds the renewal and leaves the row, or has taken it: then

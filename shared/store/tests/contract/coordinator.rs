@@ -86,7 +86,7 @@ pub(crate) async fn writes_nothing_once_deposed(t: &Fixture) {
 }
 
 pub(crate) async fn is_a_node_that_is_there(t: &Fixture) {
-    t.cluster().register_process(ProcessId(1), ProcessKind::Gateway, "g", "").await.unwrap();
+    t.cluster().register_process(ProcessId(1), ProcessKind::Gateway, "g", "", 0).await.unwrap();
     for id in [1, 2] {
         assert_eq!(t.cluster().try_take(NodeId(id), OVER).await.unwrap(), TakeCoordinator::Evicted);
     }

@@ -28,7 +28,7 @@ async fn two_nodes(t: &Fixture) -> (NodeId, NodeId, CoordinatorTerm) {
 
 pub(crate) async fn takes_the_silent_and_gives_away_their_slots(t: &Fixture) {
     let (one, two, term) = two_nodes(t).await;
-    t.cluster().register_process(ProcessId(3), ProcessKind::Gateway, "g", "").await.unwrap();
+    t.cluster().register_process(ProcessId(3), ProcessKind::Gateway, "g", "", 0).await.unwrap();
     let to_one = Move { tenure: tenure(2, 1), owner: two, to: one };
     t.cluster().plan_moves(term, &[to_one]).await.unwrap();
     let version = t.cluster().live_processes(ProcessKind::Node).await.unwrap().version;

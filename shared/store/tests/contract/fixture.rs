@@ -156,7 +156,7 @@ impl Fixture {
     pub(crate) async fn node(&self, id: u64) -> NodeId {
         let name = format!("node-{id}");
         let registered =
-            self.cluster().register_process(ProcessId(id), ProcessKind::Node, &name, "").await.unwrap();
+            self.cluster().register_process(ProcessId(id), ProcessKind::Node, &name, "", 0).await.unwrap();
         assert_eq!(registered.namesakes, []);
         NodeId(id)
     }

@@ -145,6 +145,7 @@ postgres_contract! {
             are_listed_as_registered,
             have_ids_of_their_own,
             hear_of_their_namesakes,
+            have_one_key,
             of_one_name_hear_of_each_other_also_at_once,
             renew_and_learn_what_is_new,
             drain,

@@ -14,7 +14,7 @@ async fn renewed(t: &Fixture, id: u64) -> Renewed {
 
 pub(crate) async fn are_listed_as_registered(t: &Fixture) {
     let cluster = t.cluster();
-    cluster.register_process(ProcessId(9), ProcessKind::Gateway, "g", "1.2.3").await.unwrap();
+    cluster.register_process(ProcessId(9), ProcessKind::Gateway, "g", "1.2.3", 0).await.unwrap();
     t.node(3).await;
     t.node(2).await;
     let nodes = cluster.live_processes(ProcessKind::Node).await.unwrap();
@@ -30,7 +30,7 @@ pub(crate) async fn are_listed_as_registered(t: &Fixture) {
 pub(crate) async fn have_ids_of_their_own(t: &Fixture) {
     let cluster = t.cluster();
     let register =
-        async |id, name| cluster.register_process(ProcessId(id), ProcessKind::Node, name, "").await;
+        async |id, name| cluster.register_process(ProcessId(id), ProcessKind::Node, name, "", 0).await;
     for id in [0, 1 << 63, u64::MAX] {
         assert!(matches!(register(id, "a").await, Err(RegisterError::InvalidId)));
     }
@@ -49,7 +49,7 @@ pub(crate) async fn have_ids_of_their_own(t: &Fixture) {
 pub(crate) async fn hear_of_their_namesakes(t: &Fixture) {
     let cluster = t.cluster();
     let namesakes = async |id, kind, name| {
-        let registered = cluster.register_process(ProcessId(id), kind, name, "").await.unwrap();
+        let registered = cluster.register_process(ProcessId(id), kind, name, "", 0).await.unwrap();
         registered.namesakes.iter().map(|process| process.id.0).collect::<Vec<_>>()
     };
     assert_eq!(namesakes(1, ProcessKind::Node, "a").await, Vec::<u64>::new());
@@ -58,13 +58,27 @@ pub(crate) async fn hear_of_their_namesakes(t: &Fixture) {
     assert_eq!(namesakes(4, ProcessKind::Node, "b").await, Vec::<u64>::new());
 }
 
+pub(crate) async fn have_one_key(t: &Fixture) {
+    let cluster = t.cluster();
+    let register =
+        async |id, key| cluster.register_process(ProcessId(id), ProcessKind::Node, "a", "", key).await;
+    register(1, 7).await.unwrap();
+    register(2, 7).await.unwrap();
+    let refused = register(3, u32::MAX).await.unwrap_err();
+    assert_eq!(refused.to_string(), "node a has another key");
+    assert_eq!(t.count("SELECT count(*) FROM processes").await, 2);
+    // Those that do not renew any more do not count: all were stopped, and start with a new secret.
+    t.raw("UPDATE processes SET renewed_at = renewed_at - interval '11 seconds'").await;
+    register(3, u32::MAX).await.unwrap();
+}
+
 pub(crate) async fn of_one_name_hear_of_each_other_also_at_once(t: &Fixture) {
     let all: Vec<_> = (1..=16)
         .map(|id| {
             let cluster = t.cluster();
-            tokio::spawn(
-                async move { cluster.register_process(ProcessId(id), ProcessKind::Node, "a", "").await },
-            )
+            tokio::spawn(async move {
+                cluster.register_process(ProcessId(id), ProcessKind::Node, "a", "", 0).await
+            })
         })
         .collect();
     let mut heard = Vec::new();

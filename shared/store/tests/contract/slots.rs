@@ -49,7 +49,7 @@ pub(crate) async fn are_given_once(t: &Fixture) {
 
 pub(crate) async fn are_given_to_nodes_that_are_there(t: &Fixture) {
     let one = t.node(1).await;
-    t.cluster().register_process(ProcessId(2), ProcessKind::Gateway, "g", "").await.unwrap();
+    t.cluster().register_process(ProcessId(2), ProcessKind::Gateway, "g", "", 0).await.unwrap();
     let term = t.coordinates(one).await;
     let wanted = [gives(0, 0, NodeId(2)), gives(1, 0, NodeId(3)), gives(2, 0, one)];
     assert_eq!(t.cluster().assign(term, &wanted).await.unwrap().applied, [owned(2, 1, one)]);
@@ -211,7 +211,10 @@ async fn fight(cluster: ClusterStore, seed: u64, next_id: Arc<AtomicU64>, log: L
             TakeCoordinator::Held(_) => None,
             TakeCoordinator::Evicted => {
                 me = NodeId(next_id.fetch_add(1, Ordering::Relaxed));
-                cluster.register_process(me.into(), ProcessKind::Node, &format!("{seed}"), "").await.unwrap();
+                cluster
+                    .register_process(me.into(), ProcessKind::Node, &format!("{seed}"), "", 0)
+                    .await
+                    .unwrap();
                 continue;
             }
         };
