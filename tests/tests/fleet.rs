@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
-use streamz_tests::{Http, Raw, Server, Topology, User, run};
+use streamz_tests::{Http, Raw, Server, Topology, User, eventually, run};
 
 fn offer(id: &str, to: &str, sdp: &str) -> serde_json::Value {
     json!({"type": "sdp_offer", "id": id, "payload": {"to_device_id": to, "sdp": sdp}})
@@ -65,6 +65,52 @@ fn a_node_that_is_killed_is_followed_by_another() {
         fleet.nodes[2].ready().await;
         fleet.nodes[1].kill().await;
         relays(&mut tv, &mut phone, "phone", "after both").await;
+    });
+}
+
+/// Leases lapse after four seconds; who is silent while others are heard is found before. Also if it coordinates: the
+/// two die one after the other, and at least one of them does.
+#[test]
+fn a_node_that_is_killed_is_found_by_nobody_receiving() {
+    test(|| async {
+        let mut fleet = start(1, 2, 1).await;
+        // As many people, so that each node has some of them.
+        let mut phones = Vec::new();
+        for _ in 0..16 {
+            phones.push(User::new(&fleet).await.raw("phone").await);
+        }
+        // A Redis that has just been started is no witness.
+        eventually(|| async {
+            let info = fleet.redis[0].command(&["INFO", "server"]);
+            let uptime =
+                info.lines().find_map(|line| line.trim().strip_prefix("uptime_in_seconds:")).unwrap();
+            (uptime.parse::<u64>().unwrap() > 6).then_some(())
+        })
+        .await;
+        for killed in 0..2 {
+            fleet.nodes[killed].kill().await;
+            for (number, phone) in phones.iter_mut().enumerate() {
+                phone.say(offer(&format!("m-{killed}-{number}"), "nobody", "v=0")).await;
+            }
+            for (number, phone) in phones.iter_mut().enumerate() {
+                let outcome = phone.outcome(&format!("m-{killed}-{number}")).await;
+                assert_eq!(outcome["type"], "not_delivered", "{outcome}");
+            }
+            fleet.add_node().await;
+            fleet.nodes[killed + 2].ready().await;
+            if killed == 0 {
+                // It has slots of its own before the other one dies.
+                eventually(|| async {
+                    let ready = Http::new(fleet.gateways[0].url()).get("/ready").await;
+                    (ready.status == 200).then_some(())
+                })
+                .await;
+            }
+        }
+        let log = fleet.log();
+        let by_silence =
+            log.matches(r#"evicted process="#).count() - log.matches("its lease has lapsed").count();
+        assert_eq!(by_silence, 2, "{log}");
     });
 }
 

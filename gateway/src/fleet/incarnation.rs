@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use streamz_bus::redis::Evidence;
+use streamz_cluster::coordinator::evidence_for;
 use streamz_cluster::router::Input;
 use streamz_fleet::{Lease, Listener, Member, Peers, PeersSettings, View, new_process_id};
 use streamz_platform::Tasks;
@@ -142,16 +143,18 @@ impl Listener for Incarnation {
     }
 
     fn silent(&self, evidence: Evidence) {
-        let (peers, coordinator) = {
+        let (peers, told) = {
             let core = self.fleet.core.lock();
             if core.id != self.id {
                 return;
             }
-            (core.peers.clone(), core.coordinator)
+            (core.peers.clone(), evidence_for(core.coordinator, evidence.process, &core.nodes))
         };
-        let (Some(peers), Some(coordinator)) = (peers, coordinator) else { return };
+        let Some(peers) = peers else { return };
         let silent_ms = u64::try_from(evidence.silent.as_millis()).unwrap_or(u64::MAX);
-        peers.tell(coordinator.into(), Packet::Report { dead: evidence.process, silent_ms });
+        for node in told {
+            peers.tell(node.into(), Packet::Report { dead: evidence.process, silent_ms });
+        }
     }
 
     fn exhausted(&self, _: ProcessId) {
@@ -172,6 +175,10 @@ impl Member for Incarnation {
     fn read(&self, view: View) {
         let changes = view.assignments();
         let View { version, nodes, gateways, .. } = view;
-        self.handle(Input::Read { version, changes, nodes }, |core| core.gateways = gateways);
+        let known = nodes.clone();
+        self.handle(Input::Read { version, changes, nodes }, |core| {
+            core.gateways = gateways;
+            core.nodes = known;
+        });
     }
 }

@@ -80,6 +80,7 @@ struct Core {
     peers: Option<Arc<Peers>>,
     lease: Option<Arc<Lease>>,
     gateways: Vec<GatewayId>,
+    nodes: Vec<NodeId>,
     coordinator: Option<NodeId>,
 }
 
@@ -93,6 +94,7 @@ impl Core {
             peers: None,
             lease: None,
             gateways: Vec::new(),
+            nodes: Vec::new(),
             coordinator: None,
         }
     }

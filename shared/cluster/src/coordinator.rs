@@ -250,6 +250,16 @@ pub struct Order {
     pub moving_to: Option<NodeId>,
 }
 
+/// Whom evidence of a death is told: the coordinator; or, if it is the one that is thought dead, every candidate for its
+/// office.
+#[must_use]
+pub fn evidence_for(coordinator: Option<NodeId>, dead: ProcessId, nodes: &[NodeId]) -> Vec<NodeId> {
+    match coordinator.filter(|node| ProcessId::from(*node) != dead) {
+        Some(coordinator) => vec![coordinator],
+        None => nodes.iter().copied().filter(|node| ProcessId::from(*node) != dead).collect(),
+    }
+}
+
 /// Candidate or coordinator, for one incarnation of a node.
 #[derive(Clone, Debug)]
 pub struct Coordinator {

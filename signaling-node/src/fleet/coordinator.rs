@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use streamz_cluster::SlotRow;
+use streamz_cluster::authority::LEASE;
 use streamz_cluster::coordinator::{
     Assign, Change, Coordinator, Effect, Input, Kind, Outcome, ProcessRow, TermRow,
 };
@@ -198,13 +199,18 @@ impl Office {
         let (store, term) = (&self.fleet.store, self.term(epoch));
         let changed = match change {
             Change::Evict { dead, assign } => {
+                let lapsed =
+                    dead.iter().filter(|(_, older_than)| *older_than >= LEASE).map(|(process, _)| *process);
+                let lapsed: Vec<ProcessId> = lapsed.collect();
                 let evictions: Vec<Eviction> = dead
                     .into_iter()
                     .map(|(process, older_than)| Eviction { process, stale: Staleness::Lease(older_than) })
                     .collect();
                 store.evict(term, &evictions, &owners(assign)).await.map(|evicted| {
                     for process in &evicted.processes {
-                        tracing::warn!(process = process.0, "evicted");
+                        let by_lease = lapsed.contains(process);
+                        let cause = if by_lease { "its lease has lapsed" } else { "nobody receives" };
+                        tracing::warn!(process = process.0, cause, "evicted");
                     }
                     evicted.slots
                 })

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use streamz_bus::redis::Evidence;
+use streamz_cluster::coordinator::evidence_for;
 use streamz_cluster::{Authority, Keeper, authority, keeper};
 use streamz_fleet::{Lease, Listener, Member, Peers, PeersSettings, View, new_process_id};
 use streamz_platform::Tasks;
@@ -161,7 +162,8 @@ impl Listener for Incarnation {
         let state = self.fleet.state.lock();
         let silent_ms = u64::try_from(evidence.silent.as_millis()).unwrap_or(u64::MAX);
         let packet = Packet::Report { dead: evidence.process, silent_ms };
-        FleetNode::tell_all(&state, state.coordinator.into_iter().map(ProcessId::from), &packet);
+        let told = evidence_for(state.coordinator, evidence.process, &state.nodes);
+        FleetNode::tell_all(&state, told.into_iter().map(ProcessId::from), &packet);
         drop(state);
         self.news(News::Report { dead: evidence.process, silent: evidence.silent });
     }

@@ -235,6 +235,15 @@ fn a_clock_of_the_store_that_jumps_ahead_evicts_nobody() {
 }
 
 #[test]
+fn of_a_dead_coordinator_every_candidate_is_told() {
+    let nodes = [ME, B, C];
+    assert_eq!(evidence_for(Some(B), C.into(), &nodes), [B]);
+    assert_eq!(evidence_for(Some(B), B.into(), &nodes), [ME, C]);
+    assert_eq!(evidence_for(None, B.into(), &nodes), [ME, C]);
+    assert_eq!(evidence_for(Some(B), ProcessId(99), &[]), [B]);
+}
+
+#[test]
 fn moves_go_in_batches_and_none_is_ordered_twice() {
     let mut machine = coordinator();
     let slots = shared(&[ME, B]);

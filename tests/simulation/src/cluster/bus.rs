@@ -6,7 +6,7 @@ use std::time::Duration;
 use streamz_cluster::coordinator;
 use streamz_link::{Class, Effect, Link, Weigh};
 use streamz_protocol::cluster::{Assignment, Routed};
-use streamz_protocol::{Millis, ProcessId, UserId};
+use streamz_protocol::{Millis, NodeId, ProcessId, UserId};
 
 use super::{Ev, SLOTS};
 use crate::history::What;
@@ -193,12 +193,12 @@ impl World {
 
     fn nobody_received(&mut self, from: ProcessId, to: ProcessId) {
         let since = self.now;
-        if planted!(self, ZeroBelievedAtOnce) {
-            return self.report(from, to, Duration::ZERO);
-        }
         if let std::collections::btree_map::Entry::Vacant(free) = self.cluster.bus.silent.entry((from, to)) {
             free.insert(since);
             self.later(SILENCE, Ev::Probe { from, to, since });
+            if planted!(self, ZeroBelievedAtOnce) {
+                self.report(from, to, Duration::ZERO);
+            }
         }
     }
 
@@ -229,9 +229,11 @@ impl World {
         if self.node(from).is_some() {
             self.coordinate(from, coordinator::Input::Report { dead, silent });
         }
-        if let Some(holder) = holder.map(ProcessId::from).filter(|holder| *holder != from && *holder != dead)
-        {
-            self.publish(from, holder, Packet::Report { dead, silent });
+        let nodes = self.nodes().into_iter().map(|node| NodeId(node.0)).collect::<Vec<_>>();
+        for to in coordinator::evidence_for(holder, dead, &nodes).into_iter().map(ProcessId::from) {
+            if to != from {
+                self.publish(from, to, Packet::Report { dead, silent });
+            }
         }
     }
 
