@@ -8,7 +8,7 @@ use streamz_client::{Outcome, Outgoing};
 use streamz_interop::Signal;
 use streamz_tests::{Topology, User, eventually, scenarios, soon};
 
-use crate::side::{Side, account, connect, exchange, ring};
+use crate::side::{account, connected, exchange};
 
 scenarios![from_the_ring_to_the_record];
 
@@ -24,12 +24,7 @@ pub(crate) async fn closed(user: &User, stream: StreamId) -> StreamRecord {
 
 async fn from_the_ring_to_the_record(topology: Topology) {
     let (_server, user) = account(topology).await;
-    let (mut phone, mut tv) = (user.device("phone").await, user.device("tv").await);
-    let stream = ring(&mut phone, &mut tv).await;
-    let mut caller = Side::calling(phone, "tv", Some(stream)).await;
-    let mut callee = Side::called(tv, "phone", Some(stream)).await;
-    caller.party.offer().await.unwrap();
-    connect(&mut caller, &mut callee).await;
+    let (stream, mut caller, mut callee) = connected(&user).await;
     exchange(&mut caller, &mut callee).await;
 
     for (from, to) in [(&caller.party, &callee.party), (&callee.party, &caller.party)] {

@@ -7,18 +7,13 @@ use streamz_tests::{Topology, scenarios, soon};
 
 use crate::call::closed;
 use crate::restart::moved;
-use crate::side::{Side, account, connect, exchange, ring};
+use crate::side::{account, connected, exchange};
 
 scenarios![media_outlive_the_socket_and_signaling_resumes];
 
 async fn media_outlive_the_socket_and_signaling_resumes(topology: Topology) {
     let (_server, user) = account(topology).await;
-    let (mut phone, mut tv) = (user.device("phone").await, user.device("tv").await);
-    let stream = ring(&mut phone, &mut tv).await;
-    let mut caller = Side::calling(phone, "tv", Some(stream)).await;
-    let mut callee = Side::called(tv, "phone", Some(stream)).await;
-    caller.party.offer().await.unwrap();
-    connect(&mut caller, &mut callee).await;
+    let (stream, mut caller, mut callee) = connected(&user).await;
 
     caller.party.client.stay_away();
     let mut state = caller.party.client.state();

@@ -5,7 +5,7 @@ use streamz_client::{Candidate, Outcome, Outgoing};
 use streamz_interop::{Figures, Party, Signal};
 use streamz_tests::{Topology, eventually, scenarios, soon};
 
-use crate::side::{Side, account, connect, exchange, id, negotiated, ring};
+use crate::side::{Side, account, connected, exchange, id, negotiated};
 
 scenarios![a_restart_moves_the_media_and_makes_older_candidates_stale];
 
@@ -32,12 +32,7 @@ pub(crate) async fn moved(caller: &mut Side, callee: &mut Side, generations: usi
 
 async fn a_restart_moves_the_media_and_makes_older_candidates_stale(topology: Topology) {
     let (_server, user) = account(topology).await;
-    let (mut phone, mut tv) = (user.device("phone").await, user.device("tv").await);
-    let stream = ring(&mut phone, &mut tv).await;
-    let mut caller = Side::calling(phone, "tv", Some(stream)).await;
-    let mut callee = Side::called(tv, "phone", Some(stream)).await;
-    caller.party.offer().await.unwrap();
-    connect(&mut caller, &mut callee).await;
+    let (stream, mut caller, mut callee) = connected(&user).await;
     exchange(&mut caller, &mut callee).await;
     let older = address(&caller.party);
     let before = caller.party.peer.figures().await.unwrap().unwrap();

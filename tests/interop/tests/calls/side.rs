@@ -35,6 +35,17 @@ pub(crate) async fn ring(phone: &mut Device, tv: &mut Device) -> StreamId {
     stream
 }
 
+/// A call from `phone` to `tv` that has been accepted, and whose peers are connected.
+pub(crate) async fn connected(user: &User) -> (StreamId, Side, Side) {
+    let (mut phone, mut tv) = (user.device("phone").await, user.device("tv").await);
+    let stream = ring(&mut phone, &mut tv).await;
+    let mut caller = Side::calling(phone, "tv", Some(stream)).await;
+    let mut callee = Side::called(tv, "phone", Some(stream)).await;
+    caller.party.offer().await.unwrap();
+    connect(&mut caller, &mut callee).await;
+    (stream, caller, callee)
+}
+
 /// The ring that a device hears.
 pub(crate) async fn rung(device: &mut Device) -> StreamId {
     let start = |message: &ServerMessage| match message {
