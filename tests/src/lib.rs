@@ -21,7 +21,7 @@ mod user;
 
 pub use binary::binary;
 pub use http::{Answer, Http};
-pub use member::Member;
+pub use member::{Member, Place};
 pub use raw::{Dial, Heard, Raw, Refused, message};
 pub use scenario::{PATIENCE, eventually, run, soon};
 pub use server::Server;

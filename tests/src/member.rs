@@ -8,9 +8,19 @@ use crate::http::Http;
 use crate::process::Process;
 use crate::scenario::{eventually, soon};
 
+/// Where a process runs, if not simply here: in a network namespace, say.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// A program that starts it, with its arguments: `ip netns exec NAME`.
+    pub through: Vec<String>,
+    /// Variables that are different there.
+    pub variables: BTreeMap<String, String>,
+}
+
 /// A running `streamz` in one role. Dropped, it is killed.
 pub struct Member {
     role: Option<&'static str>,
+    place: Place,
     process: Process,
     url: String,
 }
@@ -22,22 +32,26 @@ impl Member {
     /// If it does not; its log is shown.
     pub(crate) async fn start(
         role: Option<&'static str>,
-        variables: BTreeMap<String, String>,
+        mut variables: BTreeMap<String, String>,
         folder: &Path,
+        place: Place,
     ) -> Self {
-        let arguments: Vec<&str> = role.into_iter().collect();
-        let process = Process::start(binary(), &arguments, variables, folder);
+        variables.extend(place.variables.clone());
+        let program = binary().to_str().unwrap();
+        let mut words: Vec<&str> = place.through.iter().map(String::as_str).collect();
+        words.extend(std::iter::once(program).chain(role));
+        let process = Process::start(Path::new(words[0]), &words[1..], variables, folder);
         let Some(url) = soon(process.line(listening)).await else {
             panic!("streamz {} did not start:\n{}", role.unwrap_or_default(), process.log());
         };
-        Self { role, process, url }
+        Self { role, place, process, url }
     }
 
     /// The same again, on the same port.
     pub(crate) async fn start_again(&mut self, mut variables: BTreeMap<String, String>, folder: &Path) {
         let port = self.url.rsplit(':').next().unwrap().to_owned();
         variables.insert("PORT".into(), port);
-        *self = Self::start(self.role, variables, folder).await;
+        *self = Self::start(self.role, variables, folder, self.place.clone()).await;
     }
 
     /// `http://127.0.0.1:PORT`: the API of a gateway, the operations of a node.
@@ -112,9 +126,11 @@ impl Member {
 
 /// The line that says where it listens.
 fn listening(line: &str) -> Option<String> {
-    let rest = &line[line.find("http://127.0.0.1:")?..];
+    let rest = &line[line.find("http://")?..];
     let end = rest.find(|c: char| c.is_whitespace() || c == '"' || c == '\u{1b}').unwrap_or(rest.len());
-    Some(rest[..end].trim_end_matches(['/', '.', ',']).to_owned())
+    let url = rest[..end].trim_end_matches(['/', '.', ',']);
+    let address = url.trim_start_matches("http://");
+    address.parse::<std::net::SocketAddrV4>().is_ok().then(|| url.to_owned())
 }
 
 #[cfg(test)]
@@ -126,5 +142,6 @@ mod tests {
         let found = listening("  Listening on http://127.0.0.1:8080/, try it");
         assert_eq!(found.as_deref(), Some("http://127.0.0.1:8080"));
         assert_eq!(listening("listening"), None);
+        assert_eq!(listening("see http://example.org:80"), None);
     }
 }

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::binary::binary;
 use crate::http::Http;
-use crate::member::Member;
+use crate::member::{Member, Place};
 use crate::process::Process;
 use crate::scenario::soon;
 use crate::topology::Topology;
@@ -50,6 +50,12 @@ impl Server {
         Self::start_with(topology, Some(postgres.create_database()), variables).await
     }
 
+    /// Starts one over a Postgres and instances of Redis that the variables name (`DATABASE_URL`, `REDIS_URL`).
+    pub async fn start_over(topology: Topology, variables: &[(&str, &str)]) -> Self {
+        let database = variables.iter().find(|(name, _)| *name == "DATABASE_URL");
+        Self::start_with(topology, database.map(|(_, url)| (*url).to_owned()), variables).await
+    }
+
     /// Starts one in another topology on the database of this one, which has ended.
     pub async fn followed_by(&self, topology: Topology) -> Self {
         Self::start_with(topology, self.variables.get("DATABASE_URL").cloned(), &[]).await
@@ -74,7 +80,7 @@ impl Server {
             let start = move || (0..instances).map(|_| Redis::start().unwrap()).collect();
             redis = tokio::task::spawn_blocking(start).await.unwrap();
             let urls: Vec<String> = redis.iter().map(Redis::url).collect();
-            variables.insert("REDIS_URL".into(), urls.join(","));
+            variables.entry("REDIS_URL".into()).or_insert_with(|| urls.join(","));
             variables.entry("JWT_SECRET".into()).or_insert_with(|| "vUzs6w9GgE4M0uRCHn2q7dYkXbPpLtA3".into());
         }
         if let Some(database) = database {
@@ -96,7 +102,7 @@ impl Server {
         let began = Instant::now();
         match topology {
             Topology::EmbeddedSqlite | Topology::EmbeddedPostgres => {
-                let member = server.launch(None).await;
+                let member = server.launch(None, Place::default()).await;
                 server.gateways.push(member);
             }
             Topology::Fleet { gateways, nodes, .. } => {
@@ -113,19 +119,29 @@ impl Server {
         server
     }
 
-    async fn launch(&self, role: Option<&'static str>) -> Member {
-        Member::start(role, self.variables.clone(), self.folder.path()).await
+    async fn launch(&self, role: Option<&'static str>, place: Place) -> Member {
+        Member::start(role, self.variables.clone(), self.folder.path(), place).await
     }
 
     /// Starts one more gateway.
     pub async fn add_gateway(&mut self) {
-        let member = self.launch(Some("gateway")).await;
+        self.add_gateway_at(Place::default()).await;
+    }
+
+    /// Starts one more gateway, elsewhere.
+    pub async fn add_gateway_at(&mut self, place: Place) {
+        let member = self.launch(Some("gateway"), place).await;
         self.gateways.push(member);
     }
 
     /// Starts one more node.
     pub async fn add_node(&mut self) {
-        let member = self.launch(Some("node")).await;
+        self.add_node_at(Place::default()).await;
+    }
+
+    /// Starts one more node, elsewhere.
+    pub async fn add_node_at(&mut self, place: Place) {
+        let member = self.launch(Some("node"), place).await;
         self.nodes.push(member);
     }
 

@@ -361,6 +361,8 @@ pub(crate) struct History {
     pub(crate) entries: Vec<Entry>,
     /// The longest that a frame may be on its way when nothing troubles it.
     pub(crate) transit: std::time::Duration,
+    /// Whose a stream is, as far as the records in the history do not say.
+    pub(crate) streams: BTreeMap<StreamId, usize>,
     pub(crate) rested: Rested,
 }
 

@@ -14,6 +14,7 @@
 //! | `cluster/…` | several processes: leases, slots, links, takeover |
 //! | `faults` | what goes wrong, and the end of it |
 //! | `history`, `checker/…` | what was seen, and what each promise demands of it |
+//! | `observer` | the model client and the checker for devices on real sockets |
 //! | `bounds` | promise 6, after every step |
 
 mod bounds;
@@ -28,16 +29,19 @@ mod gateways;
 mod history;
 mod links;
 mod nodes;
+mod observer;
 mod own;
 mod plan;
 mod queue;
 mod runs;
+mod seen;
 mod sockets;
 mod store;
 mod workload;
 mod world;
 
 pub use checker::Violation;
+pub use observer::{Deed, Delivery, Observer, Standing, Then, Turn};
 pub use plan::Profile;
 pub use runs::{Failure, Progress, Run, run, run_all, verify};
 

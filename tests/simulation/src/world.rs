@@ -352,6 +352,7 @@ impl World {
             written: self.written,
             entries: self.entries,
             transit: Duration::from_millis(longest),
+            streams: BTreeMap::new(),
             rested,
         }
     }

@@ -16,7 +16,7 @@ use crate::history::{DeviceNo, Entry, History, Said, What};
 
 pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
     let mut sessions: BTreeMap<SessionId, DeviceNo> = BTreeMap::new();
-    let mut streams: BTreeMap<StreamId, usize> = BTreeMap::new();
+    let mut streams: BTreeMap<StreamId, usize> = history.streams.clone();
     for Entry { at, what } in &history.entries {
         let mut leak = |sentence: String| found.push(Violation { promise: "P7", sentence, at: *at });
         match what {

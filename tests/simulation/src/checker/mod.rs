@@ -3,6 +3,7 @@
 //! Each file states, in words and in code, what one promise demands of a history. All of them look at the edges
 //! only: a rule that can be kept by a hub's own bookkeeping being wrong twice would be no rule.
 
+mod edge;
 mod isolation;
 mod order;
 mod outcomes;
@@ -11,9 +12,12 @@ mod resume;
 mod streams;
 mod timeline;
 
-use streamz_protocol::Millis;
+use std::collections::BTreeMap;
 
-use crate::history::History;
+use streamz_protocol::{Millis, Reason};
+
+use crate::history::{Entry, History, Outcome, Said, What, Written};
+use crate::observer::Spell;
 
 /// A promise that a history breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +31,12 @@ pub struct Violation {
 }
 
 impl Violation {
+    /// When it happened.
+    #[must_use]
+    pub fn at(&self) -> Millis {
+        self.at
+    }
+
     /// When it happened, in seconds since the run began.
     pub(crate) fn elapsed(&self) -> f64 {
         crate::world::elapsed(self.at).as_secs_f64()
@@ -44,4 +54,50 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
     streams::check(history, &mut found);
     found.sort_by_key(|violation| violation.at);
     found
+}
+
+/// Checks what can be seen of the promises at devices alone; the earliest violation comes first.
+pub(crate) fn check_edges(history: &History, spells: &[Spell]) -> Vec<Violation> {
+    let mut found = Vec::new();
+    isolation::check(history, &mut found);
+    outcomes::check(history, &mut found);
+    order::check(history, &mut found);
+    presence::check(history, &mut found);
+    streams::check_rings(history, &mut found);
+    edge::check(history, spells, &mut found);
+    found.sort_by_key(|violation| violation.at);
+    found
+}
+
+/// How the messages that were first sent between two moments ended: delivered, expired, otherwise.
+pub(crate) fn outcomes_between(
+    written: &[Written],
+    entries: &[Entry],
+    from: Millis,
+    to: Millis,
+) -> (usize, usize, usize) {
+    let mut sent = BTreeMap::new();
+    let mut ended = BTreeMap::new();
+    for Entry { at, what } in entries {
+        match what {
+            What::Sent { tag, device, .. } => {
+                if let Some(id) = &written[*tag].id {
+                    sent.entry((*device, id.clone())).or_insert(*at);
+                }
+            }
+            What::Heard { device, said: Said::Outcome { id, outcome }, .. } => {
+                ended.entry((*device, id.clone())).or_insert_with(|| outcome.clone());
+            }
+            _ => {}
+        }
+    }
+    let mut counts = (0, 0, 0);
+    for (message, _) in sent.iter().filter(|(_, at)| (from..to).contains(at)) {
+        match ended.get(message) {
+            Some(Outcome::Delivered) => counts.0 += 1,
+            Some(Outcome::NotDelivered { reason: Reason::Expired, .. }) => counts.1 += 1,
+            _ => counts.2 += 1,
+        }
+    }
+    counts
 }
