@@ -134,15 +134,15 @@ impl Fault {
         match self {
             Self::NodeKilled => kill_node(stage, any(&stage.nodes)).await,
             Self::CoordinatorKilled => {
-                let node = stage.coordinator().expect("somebody coordinates");
+                let node = stage.coordinator().await;
                 kill_node(stage, node).await
             }
             Self::GatewayKilled => {
-                let gateway = any(&stage.gateways);
+                let gateway = busy_gateway(stage);
                 kill_gateway(stage, gateway).await
             }
             Self::GatewayAndNodeKilled => {
-                let (gateway, node) = (any(&stage.gateways), any(&stage.nodes));
+                let (gateway, node) = (busy_gateway(stage), any(&stage.nodes));
                 stage.node(node).signal("KILL");
                 stage.nodes.retain(|known| *known != node);
                 kill_gateway(stage, gateway).await
@@ -160,7 +160,7 @@ impl Fault {
                 stage.scene.now()
             }
             Self::GatewayReplaced => {
-                let old = any(&stage.gateways);
+                let old = busy_gateway(stage);
                 stage.one_more_gateway().await;
                 drain_gateways(stage, &[old]).await
             }
@@ -233,6 +233,13 @@ fn any(of: &[usize]) -> usize {
     *of.choose(&mut rand::rng()).expect("there is always one")
 }
 
+/// A gateway that matters: one that was just started has no devices yet.
+fn busy_gateway(stage: &Stage) -> usize {
+    let observer = stage.scene.observer();
+    let gateways = stage.gateways.iter().copied();
+    gateways.max_by_key(|gateway| observer.devices_at(*gateway)).expect("there is always one")
+}
+
 async fn kill_node(stage: &mut Stage, node: usize) -> Millis {
     let at = stage.scene.now();
     stage.node(node).kill().await;
@@ -259,7 +266,7 @@ async fn stop_node(stage: &mut Stage, time: Duration) -> Millis {
 
 /// New connections go elsewhere as soon as a health check would have noticed.
 async fn stop_gateway(stage: &mut Stage, time: Duration) -> Millis {
-    let gateway = any(&stage.gateways);
+    let gateway = busy_gateway(stage);
     stage.scene.observer().gateway_troubled(stage.scene.now(), gateway);
     stage.gateway(gateway).signal("STOP");
     stage.gateways.retain(|known| *known != gateway);
@@ -321,7 +328,7 @@ async fn cut_off_gateway(stage: &mut Stage, cut: Cut) -> Millis {
     let gateway = stage.fleet.gateways.len() - 1;
     stage.gateway(gateway).ready().await;
     // One of the others goes, so that devices come to it.
-    let old = any(&stage.gateways);
+    let old = busy_gateway(stage);
     stage.gateways.push(gateway);
     drain_gateways(stage, &[old]).await;
     stage.settle().await;

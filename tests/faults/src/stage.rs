@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use secrecy::ExposeSecret;
 use streamz_protocol::{DeviceId, Limits, Millis, StreamId};
 use streamz_simulation::Violation;
 use streamz_testkit::{Postgres, Redis};
-use streamz_tests::{Member, Server, Topology, User};
+use streamz_tests::{Member, Server, Topology, User, eventually};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -185,11 +186,15 @@ impl Stage {
         &mut self.fleet.nodes[number]
     }
 
-    /// The node that coordinates.
-    pub(crate) fn coordinator(&self) -> Option<usize> {
+    /// Waits until a node coordinates, and says which.
+    pub(crate) async fn coordinator(&self) -> usize {
         let sql = "SELECT p.info FROM coordinator c JOIN processes p ON p.id = c.holder";
-        let address = self.postgres.sql(&self.database, sql);
-        self.nodes.iter().copied().find(|node| self.fleet.nodes[*node].url().ends_with(&address))
+        eventually(|| async {
+            let address = self.postgres.sql(&self.database, sql);
+            let is = |node: &usize| !address.is_empty() && self.fleet.nodes[*node].url().ends_with(&address);
+            self.nodes.iter().copied().find(is)
+        })
+        .await
     }
 
     /// Waits until every device is connected and sees the others rightly, and one of each user's messages that was
@@ -283,7 +288,7 @@ impl Stage {
     /// Lets everything come to rest, and judges. The figures' outcomes are known by then.
     ///
     /// # Errors
-    /// What does not hold, in words, with the logs of all processes.
+    /// What does not hold, in words.
     pub async fn judge(mut self, figures: &mut [Figures]) -> Result<(), String> {
         self.scene.phase.send_replace(Phase::Rest);
         let deadline = tokio::time::Instant::now() + SETTLED_WITHIN;
@@ -301,7 +306,9 @@ impl Stage {
         }
         let Self { scene, fleet, .. } = self;
         let scene = Arc::into_inner(scene).expect("all devices have ended");
-        let violations = scene.into_observer().verdict(rested, streams);
+        let observer = scene.into_observer();
+        let trace = observer.trace();
+        let violations = observer.verdict(rested, streams);
         let mut words = expectations(figures);
         for violation in &violations {
             let during =
@@ -314,7 +321,14 @@ impl Stage {
                 Scene::clock(violation.at())
             );
         }
-        if words.is_empty() { Ok(()) } else { Err(format!("{words}\n{}", fleet.log())) }
+        if words.is_empty() {
+            return Ok(());
+        }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/faults");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("trace"), trace).unwrap();
+        std::fs::write(folder.join("log"), fleet.log()).unwrap();
+        Err(format!("{words}what devices saw and what processes said is in target/faults"))
     }
 
     /// Whose each stream is, as the store has it.

@@ -293,6 +293,15 @@ impl Observer {
         }
     }
 
+    /// How many devices are welcome at a gateway.
+    #[must_use]
+    pub fn devices_at(&self, gateway: usize) -> usize {
+        let at = |client: &&Client| {
+            client.live && client.pipe.and_then(|pipe| self.pipes.get(&pipe)) == Some(&gateway)
+        };
+        self.clients.iter().filter(at).count()
+    }
+
     /// How things stand.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -331,10 +340,23 @@ impl Observer {
         counts
     }
 
-    /// How messages that were first sent between two moments ended: delivered, expired, otherwise.
+    /// How relayed messages that were first sent between two moments ended: delivered, expired, otherwise.
     #[must_use]
     pub fn outcomes(&self, from: Millis, to: Millis) -> (usize, usize, usize) {
         checker::outcomes_between(&self.written, &self.entries, from, to)
+    }
+
+    /// Everything that was seen, a line each, with the time since the beginning in seconds.
+    #[must_use]
+    pub fn trace(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::new();
+        for Entry { at, what } in &self.entries {
+            let elapsed = at.since(self.begun).as_millis();
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{:>4}.{:03} {what:?}", elapsed / 1000, elapsed % 1000);
+        }
+        text
     }
 
     /// Judges the history. `streams` is whose each stream in the store is.

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use streamz_protocol::{Millis, Reason};
 
-use crate::history::{Entry, History, Outcome, Said, What, Written};
+use crate::history::{Act, Entry, History, Outcome, Said, What, Written};
 use crate::observer::Spell;
 
 /// A promise that a history breaks.
@@ -69,7 +69,8 @@ pub(crate) fn check_edges(history: &History, spells: &[Spell]) -> Vec<Violation>
     found
 }
 
-/// How the messages that were first sent between two moments ended: delivered, expired, otherwise.
+/// How the relayed messages that were first sent between two moments ended: delivered, expired, otherwise. What is said
+/// about a stream may rightly come too late for it.
 pub(crate) fn outcomes_between(
     written: &[Written],
     entries: &[Entry],
@@ -81,7 +82,8 @@ pub(crate) fn outcomes_between(
     for Entry { at, what } in entries {
         match what {
             What::Sent { tag, device, .. } => {
-                if let Some(id) = &written[*tag].id {
+                let Written { id, act, .. } = &written[*tag];
+                if let (Some(id), Act::Relay { .. }) = (id, act) {
                     sent.entry((*device, id.clone())).or_insert(*at);
                 }
             }
