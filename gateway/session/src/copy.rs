@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use streamz_protocol::bus::{
-    Caps, Detach, Frame, Heard, LiveStream, Message, Open, OpenMessage, Over, Replica, Settled,
+    CONFIRMED_KEPT, Caps, Detach, Frame, Heard, LiveStream, Message, Open, OpenMessage, Over, Replica,
+    Settled,
 };
 use streamz_protocol::objects::Device;
 use streamz_protocol::server::Body;
-use streamz_protocol::{DeviceId, Limits, MessageId, Millis, SessionId};
+use streamz_protocol::{DeviceId, Limits, MessageId, Mid, Millis, SessionId};
 use uuid::Uuid;
 
 /// What the hub knows of the session, as far as it came through here.
@@ -27,6 +28,10 @@ pub(crate) struct Copy {
     pub(crate) open_bytes: usize,
     pub(crate) settled: VecDeque<Settled>,
     pub(crate) heard: Vec<Heard>,
+    /// At most [`CONFIRMED_KEPT`]; forgotten when nothing was confirmed for a heartbeat.
+    pub(crate) confirmed: VecDeque<Mid>,
+    /// Something was confirmed since the last heartbeat.
+    pub(crate) confirming: bool,
     pub(crate) view: Vec<DeviceId>,
     pub(crate) live: Vec<LiveStream>,
     pub(crate) over: VecDeque<Over>,
@@ -50,6 +55,22 @@ impl OpenEntry {
 }
 
 impl Copy {
+    /// The device has this message.
+    pub(crate) fn confirm(&mut self, mid: Mid) {
+        if self.confirmed.len() >= CONFIRMED_KEPT {
+            self.confirmed.pop_front();
+        }
+        self.confirmed.push_back(mid);
+        self.confirming = true;
+    }
+
+    /// Once a heartbeat: a hub that died longer ago than one has been followed by another.
+    pub(crate) fn forget_confirmed(&mut self) {
+        if !std::mem::take(&mut self.confirming) {
+            self.confirmed = VecDeque::new();
+        }
+    }
+
     pub(crate) fn remember(
         &mut self,
         id: MessageId,
@@ -89,6 +110,7 @@ impl Copy {
             over: self.over.iter().copied().collect(),
             lossy: self.lossy,
             floor: self.floor,
+            confirmed: self.confirmed.iter().copied().collect(),
         }
     }
 }

@@ -61,7 +61,9 @@ impl Session {
         {
             copy.acked = seq;
             while copy.window.front().is_some_and(|frame| frame.seq <= seq) {
-                copy.pop_window();
+                if let Some(Frame { class: Class::Message { mid, .. }, .. }) = copy.pop_window() {
+                    copy.confirm(mid);
+                }
             }
             out.push(Effect::Up(Up::Ack(self.conn, seq)));
         }

@@ -234,6 +234,8 @@ impl Session {
             open_bytes: 0,
             settled: attached.settled.into(),
             heard: attached.heard,
+            confirmed: VecDeque::new(),
+            confirming: false,
             view,
             live: attached.live,
             over: VecDeque::new(),

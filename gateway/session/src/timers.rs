@@ -74,6 +74,9 @@ impl Session {
             if self.missed_pings >= self.limits.missed_heartbeats {
                 return self.close(CloseCode::NoHeartbeat, Detach::Lost, now, out);
             }
+            if let Some(copy) = &mut self.copy {
+                copy.forget_confirmed();
+            }
             self.missed_pings += 1;
             self.next_ping = now + self.limits.heartbeat;
             out.push(Effect::Ping);

@@ -120,6 +120,8 @@ pub enum HandOver {
     Done {
         /// The version of the table with it.
         version: u64,
+        /// Who owns it now. The order may have changed since this node read it.
+        owner: NodeId,
     },
     /// The row is not as it was thought to be; nothing changed.
     Refused,
@@ -158,9 +160,9 @@ pub enum Effect {
     /// Drop all hubs of a slot, then finish their writes; answer with [`Input::Flushed`], be it that the store is
     /// away.
     Flush(Tenure),
-    /// Change the owner in the store, if the row is still (this node, this epoch, moving to that node), raising the
-    /// epoch by one. Answer with [`Input::HandedOver`].
-    HandOver(Tenure, NodeId),
+    /// Give the slot to whom its row in the store says, if that is still (this node, this epoch, moving to another one),
+    /// raising the epoch by one. Answer with [`Input::HandedOver`].
+    HandOver(Tenure),
     /// Every gateway has confirmed: rows of the slot's users without a hub, left so by an earlier owner, can be put
     /// right: presence, and streams that nobody knows.
     Confirmed(Tenure),

@@ -63,7 +63,7 @@ pub enum Learned {
 /// What a hint was worth.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merged {
-    /// Slots whose epoch is higher now.
+    /// Slots that have another owner than was known: their epoch is higher now, or what was known of it was wrong.
     pub newer: Vec<Slot>,
     /// Changes in between are missing: read what is newer than [`Table::version`] from the store.
     pub gap: bool,
@@ -149,10 +149,15 @@ impl Table {
     }
 
     /// Merges what the store answered: everything newer than [`Table::version`] (as it was when the question was
-    /// put), and the version of its table.
+    /// put), and the version of its table. Where it contradicts what was known, the store is right.
     pub fn read(&mut self, version: u64, changes: &[Assignment]) -> Merged {
-        let merged = self.merge(changes);
+        let mut merged = self.merge(changes);
         self.version = self.version.max(version);
+        // The store's word stands above what processes say of it. Nobody should have said otherwise.
+        for Contradiction { tenure, named, .. } in &merged.contradictions {
+            self.owners[usize::from(tenure.slot.number())] = named.map_or(0, |owner| owner.0);
+            merged.newer.push(tenure.slot);
+        }
         merged
     }
 

@@ -20,8 +20,8 @@ use crate::{
 mod session;
 
 pub use session::{
-    Attached, Heard, IceGenerations, LATE_KEPT, LiveStream, OVER_KEPT, Open, OpenMessage, Over, Replica,
-    Settled, note_heard,
+    Attached, CONFIRMED_KEPT, Heard, IceGenerations, LATE_KEPT, LiveStream, OVER_KEPT, Open, OpenMessage,
+    Over, Replica, Settled, note_heard,
 };
 
 /// A frame to the hub of one user.

@@ -11,13 +11,13 @@ use crate::supervisor::{RunAs, Supervisor};
 
 const PACKAGE: &str = "postgresql";
 
-// Nothing here need survive a power cut. `%d` lets a test find its own database in the log.
+// Nothing here need survive a power cut, but what was committed survives a crash of the server. `%d` lets a test find its own database in the log.
 const SCRIPT: &str = r#"
 while read -r order port; do
   case $order in
     init) "$1/initdb" -D "$dir/data" -A trust -U postgres --no-sync --no-locale -E UTF8 ;;
     start) "$1/pg_ctl" -D "$dir/data" -w -t 60 -l "$dir/server.log" -o "-p $port -c listen_addresses=127.0.0.1 \
-      -c unix_socket_directories='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
+      -c unix_socket_directories='' -c fsync=off -c full_page_writes=off \
       -c max_connections=300 -c authentication_timeout=10s -c shared_buffers=32MB -c autovacuum=off -c log_line_prefix='%d '" start ;;
     stop) "$1/pg_ctl" -D "$dir/data" -w -m fast stop ;;
     crash) "$1/pg_ctl" -D "$dir/data" -w -m immediate stop ;;

@@ -43,6 +43,8 @@ pub(crate) struct Member {
     window: VecDeque<Slot>,
     window_bytes: usize,
     pub(crate) heard: Vec<Heard>,
+    /// Of what the hub before this one put into the session, what the device had confirmed last.
+    pub(crate) confirmed: Vec<Mid>,
     /// The highest number that was taken from this session.
     pub(crate) accepted: u64,
     pub(crate) open: BTreeMap<u64, Entry>,
@@ -135,6 +137,7 @@ impl Member {
             window: VecDeque::new(),
             window_bytes: 0,
             heard: Vec::new(),
+            confirmed: Vec::new(),
             accepted: 0,
             open: BTreeMap::new(),
             settled: VecDeque::new(),
@@ -339,6 +342,8 @@ impl Member {
         self.settled.shrink_to_fit();
         self.window.shrink_to_fit();
         self.heard.shrink_to_fit();
+        // Who waited for an outcome from before the recovery has it.
+        self.confirmed = Vec::new();
     }
 
     /// Whether frames or messages wait for something.

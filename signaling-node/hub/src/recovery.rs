@@ -210,6 +210,7 @@ impl Hub {
         member.lossy = replica.lossy;
         member.floor = replica.floor;
         member.heard = replica.heard;
+        member.confirmed = replica.confirmed;
         member.accepted = replica.next_number.saturating_sub(1);
         member.restore_outcomes(replica.settled);
         let acked = replica.acked;

@@ -137,9 +137,12 @@ impl Hub {
                 Timing::Prompt | Timing::PromptCandidate => member.has_heard(mid),
             };
             if sending.resubmitted && heard && !planted!(self, NoDedupeOnRecovery) {
-                // It was put into the session, and is neither there any more nor known to be confirmed: it may have been
-                // lost from the window, or withdrawn, or passed by later numbers of its sender.
-                let state = TargetState::Failed(Reason::Expired);
+                // It was put into the session and is not there any more. Unless it is known to be confirmed, it may have
+                // been lost from the window, or withdrawn, or passed by later numbers of its sender.
+                let state = match member.confirmed.contains(&mid) {
+                    true => TargetState::Delivered,
+                    false => TargetState::Failed(Reason::Expired),
+                };
                 self.judge(vec![Verdict { mid, by: *session, state }], now, out);
                 continue;
             }

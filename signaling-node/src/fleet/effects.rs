@@ -31,7 +31,7 @@ impl FleetNode {
                 self.node.drop_hubs(tenure.slot);
                 self.errand(Errand::Flush(tenure));
             }
-            Effect::HandOver(tenure, _) => self.errand(Errand::HandOver(tenure)),
+            Effect::HandOver(tenure) => self.errand(Errand::HandOver(tenure)),
             Effect::Confirmed(tenure) => {
                 if self.left.try_send(tenure).is_err() {
                     tracing::warn!("rows of a slot are not put right: too many slots wait for it");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamz_cluster::keeper::{HandOver, Input};
+use streamz_protocol::NodeId;
 use streamz_protocol::cluster::{Slot, Tenure};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -72,10 +73,10 @@ impl FleetNode {
     async fn hand_over(&self, tenures: &[Tenure]) {
         let id = self.state.lock().id;
         let outcome = self.store.hand_over(id, tenures).await;
-        let (version, moved): (u64, BTreeMap<Slot, Tenure>) = match &outcome {
+        let (version, moved): (u64, BTreeMap<Slot, NodeId>) = match &outcome {
             Ok(changed) => {
-                let moved = changed.applied.iter().map(|row| (row.tenure.slot, row.tenure)).collect();
-                (changed.version, moved)
+                let moved = changed.applied.iter().filter_map(|row| Some((row.tenure.slot, row.owner?)));
+                (changed.version, moved.collect())
             }
             Err(error) => {
                 tracing::warn!(%error, "whether slots were handed over is not known");
@@ -83,10 +84,10 @@ impl FleetNode {
             }
         };
         for tenure in tenures {
-            let how = match &outcome {
-                Err(_) => HandOver::Unknown,
-                Ok(_) if moved.contains_key(&tenure.slot) => HandOver::Done { version },
-                Ok(_) => HandOver::Refused,
+            let how = match (&outcome, moved.get(&tenure.slot)) {
+                (Err(_), _) => HandOver::Unknown,
+                (Ok(_), Some(owner)) => HandOver::Done { version, owner: *owner },
+                (Ok(_), None) => HandOver::Refused,
             };
             self.handle(Input::HandedOver(*tenure, how));
         }

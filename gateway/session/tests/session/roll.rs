@@ -35,6 +35,23 @@ fn the_whole_session_goes_up_as_one() {
 }
 
 #[test]
+fn what_the_device_confirmed_last_goes_up_too_for_a_heartbeat() {
+    let mut bench = Bench::live();
+    let first = streamz_protocol::bus::CONFIRMED_KEPT as u64 + 10;
+    bench.frames((1..=first).map(|seq| relayed(seq, seq)));
+    bench.ack(first - 1);
+    let confirmed: Vec<u64> = bench.replica().confirmed.iter().map(|mid| mid.number).collect();
+    assert_eq!(confirmed, (10..first).collect::<Vec<u64>>(), "the last ones, and not what waits for its ack");
+    bench.now = bench.now + Limits::default().heartbeat;
+    bench.handle(Input::Tick);
+    assert_eq!(bench.replica().confirmed.len(), confirmed.len(), "some were new");
+    bench.text(&offer("m1"));
+    bench.now = bench.now + Limits::default().heartbeat;
+    bench.handle(Input::Tick);
+    assert!(bench.replica().confirmed.is_empty());
+}
+
+#[test]
 fn a_session_whose_device_is_away_says_since_when() {
     let mut bench = Bench::live();
     bench.handle(Input::SocketGone { clean: true });

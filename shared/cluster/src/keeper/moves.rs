@@ -38,7 +38,7 @@ impl Keeper {
         match held.heir.filter(|_| written) {
             Some(heir) => {
                 held.stage = Stage::HandingOver(heir);
-                out.push(Effect::HandOver(tenure, heir));
+                out.push(Effect::HandOver(tenure));
             }
             // The store is away, or the order was taken back.
             None => self.begin(&[tenure], now, out),
@@ -49,11 +49,14 @@ impl Keeper {
         let Some(held) = self.sealed(tenure) else { return };
         let Stage::HandingOver(heir) = held.stage else { return };
         match how {
-            HandOver::Done { version } => {
+            HandOver::Done { version, owner } => {
                 let next = Tenure { slot: tenure.slot, epoch: Epoch(tenure.epoch.0 + 1) };
                 self.fence.learn(next);
                 self.end(tenure.slot, out);
-                out.push(Effect::Publish { version, change: Assignment { tenure: next, owner: Some(heir) } });
+                out.push(Effect::Publish {
+                    version,
+                    change: Assignment { tenure: next, owner: Some(owner) },
+                });
                 self.start_moves(out);
             }
             HandOver::Refused => {

@@ -287,12 +287,25 @@ fn a_move_flushes_hands_over_and_tells() {
     assert_eq!(tell(&mut keeper, ordered), [Effect::Flush(t)]);
     let effects = tell(&mut keeper, frame(G1, t, u, attach(G1)));
     assert_eq!(effects, [Effect::Ignored(G1, Ignored::Sealed)]);
-    assert_eq!(tell(&mut keeper, Input::Flushed(t, true)), [Effect::HandOver(t, OTHER)]);
+    assert_eq!(tell(&mut keeper, Input::Flushed(t, true)), [Effect::HandOver(t)]);
     assert_eq!(keeper.moving(), [t.slot]);
     let change = Assignment { tenure: at(u, 6), owner: Some(OTHER) };
-    let done = Input::HandedOver(t, HandOver::Done { version: 9 });
+    let done = Input::HandedOver(t, HandOver::Done { version: 9, owner: OTHER });
     assert_eq!(tell(&mut keeper, done), [Effect::Publish { version: 9, change }]);
     assert_eq!(keeper.stats(), Stats::default());
+}
+
+/// The coordinator may have changed its mind after the order was read: what the store says is what is told.
+#[test]
+fn who_owns_a_slot_that_was_handed_over_is_what_the_store_says() {
+    let (u, t) = (user(1), at(user(1), 5));
+    let mut keeper = confirmed(u, &[G1]);
+    let _ = tell(&mut keeper, read(&[row(t, ME, Some(OTHER))], &[G1]));
+    let _ = tell(&mut keeper, Input::Flushed(t, true));
+    let owner = NodeId(77);
+    let change = Assignment { tenure: at(u, 6), owner: Some(owner) };
+    let done = Input::HandedOver(t, HandOver::Done { version: 9, owner });
+    assert_eq!(tell(&mut keeper, done), [Effect::Publish { version: 9, change }]);
 }
 
 #[test]
@@ -306,8 +319,8 @@ fn few_slots_are_sealed_at_a_time_and_the_rest_is_served() {
     assert!(tenures[SEALED_MAX..].iter().all(|tenure| keeper.is_confirmed(tenure.slot)));
     // The next one begins when one is done.
     let first = tenures[0];
-    assert_eq!(tell(&mut keeper, Input::Flushed(first, true)), [Effect::HandOver(first, OTHER)]);
-    let effects = tell(&mut keeper, Input::HandedOver(first, HandOver::Done { version: 9 }));
+    assert_eq!(tell(&mut keeper, Input::Flushed(first, true)), [Effect::HandOver(first)]);
+    let effects = tell(&mut keeper, Input::HandedOver(first, HandOver::Done { version: 9, owner: OTHER }));
     assert_eq!(effects.last(), Some(&Effect::Flush(tenures[SEALED_MAX])));
     assert_eq!(keeper.moving().len(), SEALED_MAX);
 }

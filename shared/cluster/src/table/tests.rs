@@ -32,6 +32,19 @@ fn two_owners_at_one_epoch_are_a_contradiction() {
 }
 
 #[test]
+fn the_store_is_right_whatever_a_hint_has_said() {
+    let mut table = Table::default();
+    assert_eq!(table.hint(1, &[row(1, 5, 10)]).newer, [slot(1)]);
+    let merged = table.read(1, &[row(1, 5, 11)]);
+    assert_eq!((merged.newer, merged.contradictions.len()), (vec![slot(1)], 1));
+    assert_eq!(table.owner(slot(1)), Some(NodeId(11)));
+    // And not the other way round.
+    let merged = table.hint(2, &[row(1, 5, 10)]);
+    assert_eq!((merged.newer, merged.contradictions.len()), (vec![], 1));
+    assert_eq!(table.owner(slot(1)), Some(NodeId(11)));
+}
+
+#[test]
 fn a_hint_that_follows_is_as_good_as_a_read() {
     let mut table = Table::default();
     table.read(4, &[row(0, 1, 10), row(1, 1, 10)]);

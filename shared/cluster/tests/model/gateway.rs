@@ -278,5 +278,6 @@ fn replica(user: UserId) -> Box<Replica> {
         over: Vec::new(),
         lossy: false,
         floor: 0,
+        confirmed: vec![],
     })
 }

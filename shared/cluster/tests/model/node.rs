@@ -118,7 +118,7 @@ impl World {
                 let input = Box::new(Input::Flushed(tenure, written));
                 self.after(at, Event::Keeper { node: id, input });
             }
-            Effect::HandOver(tenure, heir) => self.ask(id, Ask::HandOver(tenure, heir)),
+            Effect::HandOver(tenure) => self.ask(id, Ask::HandOver(tenure)),
             Effect::Confirmed(tenure) => self.check_confirmed(id, tenure),
             Effect::Publish { version, change } => {
                 self.totals.moved += 1;
@@ -257,7 +257,7 @@ impl World {
     fn failure(ask: &Ask) -> Option<Answer> {
         match ask {
             Ask::Poll { .. } => Some(Answer::Polled(None)),
-            Ask::HandOver(tenure, _) => Some(Answer::HandedOver(*tenure, HandOver::Unknown)),
+            Ask::HandOver(tenure) => Some(Answer::HandedOver(*tenure, HandOver::Unknown)),
             Ask::Coordinator(effect) => {
                 let input = match **effect {
                     coordinator::Effect::ReadRows { read, .. } => coordinator::Input::RowsFailed { read },
@@ -284,9 +284,10 @@ impl World {
                 let (version, rows, gateways) = (store.version, store.rows_since(*since), store.gateways());
                 return Some(Answer::Polled(Some(Polled { version, rows, gateways, nodes })));
             }
-            Ask::HandOver(tenure, heir) => {
-                let done = store.hand_over(node, *tenure, *heir);
-                let how = done.map_or(HandOver::Refused, |version| HandOver::Done { version });
+            Ask::HandOver(tenure) => {
+                let done = store.hand_over(node, *tenure);
+                let how =
+                    done.map_or(HandOver::Refused, |(version, owner)| HandOver::Done { version, owner });
                 return Some(Answer::HandedOver(*tenure, how));
             }
             Ask::Coordinator(effect) => match &**effect {

@@ -168,18 +168,18 @@ impl Store {
         Outcome::Applied { version: self.version, changes }
     }
 
-    /// `Some` with the version if it was done.
-    pub(crate) fn hand_over(&mut self, node: NodeId, tenure: Tenure, heir: NodeId) -> Option<u64> {
+    /// `Some` with the version and the new owner if it was done.
+    pub(crate) fn hand_over(&mut self, node: NodeId, tenure: Tenure) -> Option<(u64, NodeId)> {
         let (row, changed) = &mut self.slots[usize::from(tenure.slot.number())];
-        let as_thought =
-            row.assignment == Assignment { tenure, owner: Some(node) } && row.moving_to == Some(heir);
-        as_thought.then(|| {
-            self.version += 1;
-            row.assignment.owner = Some(heir);
-            row.assignment.tenure.epoch.0 += u64::from(!self.reuse);
-            row.moving_to = None;
-            *changed = self.version;
-            self.version
-        })
+        if row.assignment != (Assignment { tenure, owner: Some(node) }) {
+            return None;
+        }
+        let heir = row.moving_to.filter(|heir| *heir != node)?;
+        self.version += 1;
+        row.assignment.owner = Some(heir);
+        row.assignment.tenure.epoch.0 += u64::from(!self.reuse);
+        row.moving_to = None;
+        *changed = self.version;
+        Some((self.version, heir))
     }
 }

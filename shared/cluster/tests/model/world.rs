@@ -70,7 +70,7 @@ pub(crate) enum Ask {
     Renew,
     Poll { since: u64 },
     Coordinator(Box<coordinator::Effect>),
-    HandOver(Tenure, NodeId),
+    HandOver(Tenure),
 }
 
 #[derive(Debug)]

@@ -177,7 +177,15 @@ pub struct Replica {
     /// The highest frame, other than a message, that fell out of the window before it was confirmed.
     #[n(17)]
     pub floor: u64,
+    /// The last messages that the device confirmed, the newest last; see [`CONFIRMED_KEPT`].
+    #[n(18)]
+    #[cbor(default)]
+    pub confirmed: Vec<Mid>,
 }
+
+/// Confirmed messages that a session remembers for a hub that is started anew: the hub before it may have died before it
+/// told their senders.
+pub const CONFIRMED_KEPT: usize = 64;
 
 /// Ended streams that a session remembers for a hub that is started anew.
 pub const OVER_KEPT: usize = 16;

@@ -205,6 +205,7 @@ fn a_new_variant_in_an_optional_field_is_not_taken_for_absent() {
         over: vec![],
         lossy: false,
         floor: 0,
+        confirmed: vec![],
     };
     let conn = ConnId { gateway: GatewayId(8), number: 9 };
     let up = Up::Announce { conn, epoch: 1, replica: Box::new(replica) };

@@ -223,6 +223,7 @@ fn replica() -> BoxedStrategy<Replica> {
             vec(device_id(), 0..3),
             vec(live(), 0..2),
             vec(over(), 0..3),
+            vec(mid(), 0..3),
         ),
     )
         .prop_map(|(who, ((acked, last_seq, next_number, lossy, floor), window, open), rest)| Replica {
@@ -244,6 +245,7 @@ fn replica() -> BoxedStrategy<Replica> {
             over: rest.4,
             lossy,
             floor,
+            confirmed: rest.5,
         })
         .boxed()
 }

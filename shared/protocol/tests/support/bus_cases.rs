@@ -232,6 +232,7 @@ fn replica() -> Replica {
         over: vec![over()],
         lossy: false,
         floor: 0,
+        confirmed: vec![Mid { session: TV_SESSION, number: 3 }],
     }
 }
 

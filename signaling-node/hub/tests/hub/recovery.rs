@@ -164,6 +164,17 @@ fn a_message_that_was_heard_is_not_sent_again_and_nothing_certain_is_said() {
 }
 
 #[test]
+fn a_message_that_was_confirmed_is_delivered() {
+    let mid = |number| Mid { session: SessionId(Uuid::from_u128(2)), number };
+    let receiver = Replica { heard: vec![heard(2, 6)], last_seq: 3, acked: 3, ..replica("tv", 1) };
+    let (_, seen) = resubmitted(Replica { confirmed: vec![mid(6), mid(5)], ..receiver.clone() });
+    assert!(seen.heard(1).is_empty());
+    assert_eq!(seen.heard(2), ["delivered m"]);
+    let (_, seen) = resubmitted(Replica { confirmed: vec![mid(6)], ..receiver });
+    assert_eq!(seen.heard(2), ["not_delivered m expired"], "a later one says nothing of it");
+}
+
+#[test]
 fn a_message_that_waits_for_its_confirmation_still_does() {
     let mid = Mid { session: SessionId(Uuid::from_u128(2)), number: 5 };
     let body = Body::of(&streamz_protocol::server::ServerMessage::Pong {});

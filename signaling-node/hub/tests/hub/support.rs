@@ -91,6 +91,7 @@ pub(crate) fn replica(device_name: &str, session: u128) -> Replica {
         over: Vec::new(),
         lossy: false,
         floor: 0,
+        confirmed: vec![],
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) enum Ask {
         effect: Box<coordinator::Effect>,
         sent_at: Millis,
     },
-    HandOver(Tenure, NodeId),
+    HandOver(Tenure),
     Write(Vec<(Tenure, Write)>),
 }
 
@@ -138,11 +138,11 @@ impl World {
                 gateways: if stale { early } else { postgres.gateways() },
                 nodes: postgres.nodes(),
             })),
-            Ask::HandOver(tenure, heir) => {
-                let done = postgres.hand_over(node, tenure, heir);
+            Ask::HandOver(tenure) => {
+                let done = postgres.hand_over(node, tenure);
                 Answer::HandedOver(
                     tenure,
-                    done.map_or(HandOver::Refused, |version| HandOver::Done { version }),
+                    done.map_or(HandOver::Refused, |(version, owner)| HandOver::Done { version, owner }),
                 )
             }
             Ask::Write(writes) => {
@@ -239,7 +239,7 @@ fn failure(ask: &Ask) -> Option<Answer> {
     Some(match ask {
         Ask::Renew { .. } => return None,
         Ask::Poll { .. } => Answer::Polled(None),
-        Ask::HandOver(tenure, _) => Answer::HandedOver(*tenure, HandOver::Unknown),
+        Ask::HandOver(tenure) => Answer::HandedOver(*tenure, HandOver::Unknown),
         Ask::Write(_) => Answer::Written(false),
         Ask::Coordinator { effect, .. } => Answer::Coordinator(Box::new(match **effect {
             coordinator::Effect::ReadRows { read, .. } => coordinator::Input::RowsFailed { read },

@@ -128,7 +128,7 @@ impl World {
                 }
                 self.check_flushed(id, true);
             }
-            Effect::HandOver(tenure, heir) => self.ask(id, Ask::HandOver(tenure, heir)),
+            Effect::HandOver(tenure) => self.ask(id, Ask::HandOver(tenure)),
             Effect::Confirmed(tenure) => self.confirmed(id, tenure),
             Effect::Publish { version, change } => {
                 self.announce_table(id, version, &[change]);

@@ -184,17 +184,18 @@ impl Postgres {
         Outcome::Applied { version: self.version, changes }
     }
 
-    /// The owner hands a slot over: `Some` with the version if the row was as it thought.
-    pub(super) fn hand_over(&mut self, node: NodeId, tenure: Tenure, heir: NodeId) -> Option<u64> {
+    /// The owner hands a slot over: `Some` with the version and the new owner if the row was as it thought.
+    pub(super) fn hand_over(&mut self, node: NodeId, tenure: Tenure) -> Option<(u64, NodeId)> {
         let (row, changed) = &mut self.slots[usize::from(tenure.slot.number())];
-        if row.assignment != (Assignment { tenure, owner: Some(node) }) || row.moving_to != Some(heir) {
+        if row.assignment != (Assignment { tenure, owner: Some(node) }) {
             return None;
         }
+        let heir = row.moving_to.filter(|heir| *heir != node)?;
         self.version += 1;
         row.assignment.owner = Some(heir);
         row.assignment.tenure.epoch.0 += u64::from(!self.reuse);
         row.moving_to = None;
         *changed = self.version;
-        Some(self.version)
+        Some((self.version, heir))
     }
 }
