@@ -50,6 +50,18 @@ impl Connections {
         self.inboxes.read().len()
     }
 
+    /// For a status; asks no connection, each has noted what it has.
+    #[must_use]
+    pub fn describe(&self) -> streamz_status::Gateway {
+        let inboxes = self.inboxes.read();
+        streamz_status::Gateway {
+            sessions: inboxes.len() as u64,
+            unsettled: inboxes.values().map(|inbox| u64::from(inbox.unsettled())).sum(),
+            unserved: None,
+            unserved_ms: None,
+        }
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -68,6 +69,8 @@ pub(crate) struct Inbox {
     queue: Mutex<Queue>,
     waker: AtomicWaker,
     bytes_max: usize,
+    /// What the session of this connection has not settled, for whoever asks how the gateway is.
+    unsettled: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +82,17 @@ struct Queue {
 
 impl Inbox {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { queue: Mutex::default(), waker: AtomicWaker::new(), bytes_max }
+        Self { queue: Mutex::default(), waker: AtomicWaker::new(), bytes_max, unsettled: AtomicU32::new(0) }
+    }
+
+    /// The session has so many messages without an outcome.
+    pub(crate) fn note_unsettled(&self, count: usize) {
+        self.unsettled.store(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// What was noted last.
+    pub(crate) fn unsettled(&self) -> u32 {
+        self.unsettled.load(Ordering::Relaxed)
     }
 
     /// Adds an item. Once full, the queue stays so: what was in it is dropped, and its task is told.

@@ -15,6 +15,7 @@ pub mod revoked;
 pub mod serve;
 mod socket;
 pub mod state;
+pub mod status;
 mod upgrade;
 mod wire;
 pub mod ws;

@@ -217,6 +217,7 @@ impl Connection {
         let mut permit = || limiter.check().is_ok();
         let mut context = Context { now: self.sockets.clock.now(), permit: &mut permit };
         let effects = self.session.handle(input, &mut context);
+        self.registration.inbox.note_unsettled(self.session.unsettled());
         self.carry_out(effects);
     }
 

@@ -15,6 +15,7 @@ use crate::http::Operations;
 use crate::hubs::Hubs;
 use crate::readiness::Readiness;
 use crate::revoked::RevokedFamilies;
+use crate::status::StatusSource;
 
 /// How long a request may take, its body included.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,7 +36,7 @@ pub struct Settings {
     pub origins: AllowedOrigins,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
-    /// `/health`, `/ready` and `/metrics` are served by a listener of their own, not beside the API.
+    /// `/health`, `/ready`, `/metrics` and `/status` are served by a listener of their own, not beside the API.
     pub operations_elsewhere: bool,
     /// How long a request may take, its body included: [`REQUEST_TIMEOUT`].
     pub request_timeout: Duration,
@@ -81,6 +82,8 @@ pub struct Parts {
     pub readiness: Readiness,
     /// What `/metrics` shows.
     pub metrics: MetricsHandle,
+    /// What `/status` asks.
+    pub status: StatusSource,
     /// The configuration.
     pub settings: Settings,
 }
@@ -102,7 +105,8 @@ impl AppState {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let known = KnownClients::default();
-        let operations = Operations::new(parts.readiness.clone(), parts.metrics.clone());
+        let operations =
+            Operations::new(parts.readiness.clone(), parts.metrics.clone(), parts.status.clone());
         Self { inner: Arc::new(Inner { parts, known, operations }) }
     }
 

@@ -156,6 +156,16 @@ impl Desk {
         self.inner.drawer.lock().records.len() < self.inner.limits.records
     }
 
+    /// What waits for the store.
+    pub(crate) fn waiting(&self) -> streamz_status::Records {
+        let drawer = self.inner.drawer.lock();
+        streamz_status::Records {
+            streams: drawer.records.len() as u64,
+            streams_max: self.inner.limits.records as u64,
+            presences: drawer.presences.len() as u64,
+        }
+    }
+
     pub(crate) fn presence(&self, tenure: Option<Tenure>, row: Uuid, online: bool, at: Millis) {
         let mut drawer = self.inner.drawer.lock();
         if drawer.presences.len() >= self.inner.limits.presences {

@@ -21,6 +21,9 @@ use crate::actors::shard::{ShardActor, ShardMsg, ShardStart};
 use crate::actors::steward::Steward;
 use crate::desk::{Desk, DeskLimits};
 
+/// How long a shard may take to answer somebody who asks how the node is.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+
 /// What a node is made of.
 pub struct NodeConfig {
     /// What bounds sessions and hubs.
@@ -181,6 +184,34 @@ impl Node {
         NodeStats { hubs_awake: self.gauges.awake.get(), hubs_asleep: self.gauges.asleep.get() }
     }
 
+    /// For a status. Asks every shard to answer, and waits half a second for those that do not.
+    pub async fn describe(&self) -> streamz_status::Node {
+        let asked = self.ask_all();
+        let by = tokio::time::Instant::now() + ANSWER_WITHIN;
+        let mut stuck = 0;
+        for answered in asked {
+            // An error: the shard has ended.
+            stuck += u64::from(!matches!(tokio::time::timeout_at(by, answered).await, Ok(Ok(()))));
+        }
+        let NodeStats { hubs_awake, hubs_asleep } = self.stats();
+        streamz_status::Node {
+            hubs_awake,
+            hubs_asleep,
+            shards: streamz_status::Shards {
+                total: self.shards.len() as u64,
+                stuck,
+                inputs: self.shards.iter().map(|shard| shard.backlog.count() as u64).sum(),
+            },
+            records: self.desk().waiting(),
+            slots: None,
+            sealed: 0,
+            recovering: 0,
+            awaits: Vec::new(),
+            authority: None,
+            term: None,
+        }
+    }
+
     /// Stops all hubs and waits for them.
     pub async fn stop(&self) {
         for shard in &self.shards {
@@ -231,16 +262,20 @@ impl Node {
 
     /// Waits until all hubs that [`Node::drop_hubs`] has let go of have stopped.
     pub(crate) async fn dropped(&self) {
+        for answered in self.ask_all() {
+            // An error: the shard has ended, and its hubs with it.
+            let _ = answered.await;
+        }
+    }
+
+    /// Has every shard answer once all that was said before is done. All are told first, so that they work side by side.
+    fn ask_all(&self) -> Vec<oneshot::Receiver<()>> {
         let told = self.shards.iter().map(|shard| {
             let (answer, answered) = oneshot::channel();
             shard.tell(ShardMsg::Barrier(answer));
             answered
         });
-        // All of them first, so that they work side by side.
-        for answered in told.collect::<Vec<_>>() {
-            // An error: the shard has ended, and its hubs with it.
-            let _ = answered.await;
-        }
+        told.collect()
     }
 
     /// The node may decide again: hubs do what they held.

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Migrate,
     /// Check the configuration, and whether what it names can be reached
     Check(CheckArgs),
+    /// Ask a running process, and through it its fleet, what it is doing and what is wrong
+    Status(StatusArgs),
     /// Print an access token of an account, for testing
     Token(TokenArgs),
     /// Measure a deployment, or a server of its own, beside a bare WebSocket forwarder
@@ -57,6 +59,20 @@ impl From<CheckedRole> for Role {
             CheckedRole::Node => Self::Node,
         }
     }
+}
+
+/// The first line is `well`, or what is wrong. Exit code: 0 well, 1 something is wrong, 2 nobody could be asked.
+#[derive(Args)]
+pub(crate) struct StatusArgs {
+    /// Where a process shows its operations, such as http://10.0.0.7:9090 [default: HOST with ADMIN_PORT, or PORT]
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    /// Ask this one process only, not the others of its fleet
+    #[arg(long)]
+    pub(crate) alone: bool,
+    /// All of it, as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

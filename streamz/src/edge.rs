@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::exit::Failure;
 use crate::maintenance;
+use crate::status::Source;
 
 /// The system's limit on open files is usually lower.
 pub(crate) const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(1_000_000).expect("not zero");
@@ -69,6 +70,7 @@ pub(crate) struct Inside {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) identity: Identity,
     pub(crate) readiness: Readiness,
+    pub(crate) status: Source,
 }
 
 /// The part of a process that devices see.
@@ -82,10 +84,11 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) async fn compose(config: &Config, inside: Inside, tasks: &Tasks) -> Result<Self, Failure> {
-        let Inside { store, clock, bus, identity, readiness } = inside;
+        let Inside { store, clock, bus, identity, readiness, status } = inside;
         let key = config.signing.load().map_err(Failure::unable)?;
         let hubs = Hubs::new(identity.clone(), bus.clone());
         let connections = Connections::new(identity, bus, hubs.clone());
+        status.serves(&connections);
         let revoked = RevokedFamilies::new(config.tokens.access + config.tokens.leeway, REVOKED_MAX);
         revoked.sync(&store, clock.utc()).await.map_err(Failure::unable)?;
         let metrics = streamz_platform::metrics::install().map_err(Failure::unable)?;
@@ -103,6 +106,7 @@ impl Edge {
             revoked,
             readiness,
             metrics,
+            status: status.source(),
             settings: Settings::of(config),
         });
         let sockets = Arc::new(Sockets {

@@ -1,7 +1,7 @@
 //! Everything in one process: gateway, node, and the bus between them.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -17,6 +17,7 @@ use crate::edge::{Edge, Inside, Listeners};
 use crate::exit::Failure;
 use crate::lock;
 use crate::process::{LAST_WRITES, Process};
+use crate::status::{Parts, Source};
 
 /// What is said of a variable whose role this program does not have yet.
 pub(crate) const NO_REDIS: &str = "REDIS_URL: `streamz` alone serves from one process and needs no Redis; remove the variable, or run \
@@ -49,7 +50,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let listeners = Listeners::open(&config).await?;
     let address = listeners.address;
     let admin = config.admin.map(|_| listeners.operations);
-    let running = compose(&config, store, &process.tasks).await?;
+    let running = compose(&config, store, address, &process.tasks).await?;
     running.edge.serve(&config, listeners);
     greet(&config, address, admin);
 
@@ -79,7 +80,12 @@ async fn refuse_beside_a_fleet(store: &Store) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn compose(config: &Config, store: Store, tasks: &Tasks) -> Result<Running, Failure> {
+async fn compose(
+    config: &Config,
+    store: Store,
+    address: SocketAddr,
+    tasks: &Tasks,
+) -> Result<Running, Failure> {
     let clock = Clock::start();
     // Nobody is connected to this one process yet: what a crash left otherwise is put right.
     let wrong = store.reset_presence(None).await.map_err(Failure::unable)?;
@@ -100,6 +106,11 @@ async fn compose(config: &Config, store: Store, tasks: &Tasks) -> Result<Running
         bus: bus.clone(),
         identity: GATEWAY.into(),
         readiness: Readiness::new().with_store(store.clone()),
+        status: Source::new(
+            address.to_string(),
+            store.clone(),
+            Parts::Embedded(node.clone(), OnceLock::new()),
+        ),
     };
     let edge = Edge::compose(config, inside, tasks).await?;
     bus.serve_gateway(GATEWAY, edge.connections());
@@ -151,7 +162,7 @@ fn greet(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) {
     println!("  data      {data}");
     println!("  key       {key}");
     if let Some(admin) = admin {
-        println!("  admin     http://{admin}/metrics, and /health and /ready");
+        println!("  admin     http://{admin}/metrics, and /health, /ready and /status");
     }
     println!("  open      http://{address}/");
     println!("  API       http://{address}/docs");

@@ -10,6 +10,10 @@ pub(crate) enum Failure {
     Configuration(String),
     /// 1: something that is needed is not there or refused.
     Unable(String),
+    /// 1: what was asked for was said, and it is that something is wrong.
+    Unwell,
+    /// 2: nobody could be asked.
+    CannotAsk(String),
 }
 
 impl Failure {
@@ -19,8 +23,8 @@ impl Failure {
 
     pub(crate) fn code(&self) -> ExitCode {
         match self {
-            Self::Configuration(_) => ExitCode::from(2),
-            Self::Unable(_) => ExitCode::FAILURE,
+            Self::Configuration(_) | Self::CannotAsk(_) => ExitCode::from(2),
+            Self::Unable(_) | Self::Unwell => ExitCode::FAILURE,
         }
     }
 }
@@ -31,7 +35,8 @@ impl fmt::Display for Failure {
             Self::Configuration(text) => {
                 write!(f, "The configuration is not valid; nothing was started.\n{text}")
             }
-            Self::Unable(text) => write!(f, "streamz: {text}"),
+            Self::Unable(text) | Self::CannotAsk(text) => write!(f, "streamz: {text}"),
+            Self::Unwell => Ok(()),
         }
     }
 }

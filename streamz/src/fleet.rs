@@ -1,5 +1,7 @@
 //! What the roles of a fleet have in common.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
 use secrecy::ExposeSecret;
 use streamz_bus::redis;
 use streamz_fleet::new_process_id;
@@ -40,6 +42,34 @@ pub(crate) async fn check_bus(settings: &redis::Settings) -> Result<(), Failure>
 pub(crate) fn bus_state(statuses: &[redis::Status]) -> Result<&'static str, &'static str> {
     let healthy = statuses.iter().any(|status| status.health == redis::Health::Healthy);
     if healthy { Ok("answers") } else { Err("does not answer") }
+}
+
+/// Where others reach what listens at this address: if that is everywhere, the address from which this machine goes to
+/// Redis. Nothing is sent for that.
+pub(crate) async fn reachable(address: SocketAddr, bus: &redis::Settings) -> String {
+    if !address.ip().is_unspecified() {
+        return address.to_string();
+    }
+    for url in &bus.urls {
+        let Ok(url) = reqwest::Url::parse(url.expose_secret()) else { continue };
+        let Some(host) = url.host_str() else { continue };
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let Ok(found) = tokio::net::lookup_host((host, url.port().unwrap_or(6379))).await else { continue };
+        for redis in found {
+            let from = if redis.is_ipv4() {
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+            } else {
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+            };
+            let Ok(socket) = UdpSocket::bind((from, 0)) else { continue };
+            if socket.connect(redis).is_ok()
+                && let Ok(own) = socket.local_addr()
+            {
+                return SocketAddr::new(own.ip(), address.port()).to_string();
+            }
+        }
+    }
+    address.to_string()
 }
 
 /// The machine's or pod's name.

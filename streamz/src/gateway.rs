@@ -16,6 +16,7 @@ use crate::edge::{Edge, Inside, Listeners};
 use crate::exit::Failure;
 use crate::fleet;
 use crate::process::{LAST_WRITES, Process};
+use crate::status::{Parts, Source};
 
 /// How long it may take to tell the cluster that this gateway is about to go.
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
@@ -33,9 +34,10 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let lease = LeaseSettings {
         kind: ProcessKind::Gateway,
         name: format!("{}:{}", fleet::machine(), address.port()),
-        info: listeners.operations.to_string(),
+        info: fleet::reachable(listeners.operations, &bus).await,
         key: key.name(),
     };
+    let name = lease.name.clone();
     let settings = FleetSettings { bus, key, lease };
     let gateway = GatewayFleet::new(store.clone(), settings, clock).map_err(Failure::unable)?;
     let inside = Inside {
@@ -44,6 +46,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         bus: gateway.clone(),
         identity: gateway.identity(),
         readiness: readiness(&store, &gateway),
+        status: Source::new(name, store.clone(), Parts::Gateway(gateway.clone())),
     };
     let edge = Edge::compose(&config, inside, &process.tasks).await?;
     gateway.serve(edge.connections(), edge.state.revoked().clone());

@@ -12,6 +12,7 @@ mod maintenance;
 mod migrate;
 mod node;
 mod process;
+mod status;
 mod store;
 mod token;
 
@@ -41,13 +42,16 @@ fn main() -> ExitCode {
             Some(Command::Migrate) => migrate::run(cli.config).await,
             Some(Command::Check(args)) => check::run(args.role.into(), cli.config).await,
             Some(Command::Token(args)) => token::run(cli.config, &args).await,
+            Some(Command::Status(args)) => status::run(cli.config, &args).await,
             Some(Command::Bench(args)) => streamz_bench::run(*args).await.map_err(exit::Failure::unable),
         }
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            if !matches!(failure, exit::Failure::Unwell) {
+                eprintln!("{failure}");
+            }
             failure.code()
         }
     }

@@ -18,6 +18,7 @@ use crate::embedded::node_config;
 use crate::exit::Failure;
 use crate::fleet;
 use crate::process::{LAST_WRITES, Process};
+use crate::status::{Parts, Source};
 
 pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let config = Config::load(Role::Node, args)?;
@@ -39,15 +40,17 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let lease = LeaseSettings {
         kind: ProcessKind::Node,
         name: format!("{}:{}", fleet::machine(), address.port()),
-        info: address.to_string(),
+        info: fleet::reachable(address, &bus).await,
         key: key.name(),
     };
+    let name = lease.name.clone();
     let settings = FleetSettings { bus, key, lease };
     let member = FleetNode::new(node.clone(), store.cluster(), settings, config.drain_timeout)
         .map_err(Failure::unable)?;
 
     let readiness = readiness(&store, &member);
-    let operations = Operations::new(readiness, metrics);
+    let status = Source::new(name, store.clone(), Parts::Node(node.clone(), member.clone()));
+    let operations = Operations::new(readiness, metrics, status.source());
     let accepting = CancellationToken::new();
     let listeners = Tasks::new();
     let options = ServeOptions {

@@ -120,6 +120,12 @@ impl Session {
         self.copy.as_ref().map(|copy| copy.session)
     }
 
+    /// Messages of its device that have no outcome yet.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.copy.as_ref().map_or(0, |copy| copy.open.len())
+    }
+
     /// The sign-in that it came with.
     #[must_use]
     pub fn family(&self) -> Uuid {

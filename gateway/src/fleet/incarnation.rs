@@ -82,7 +82,9 @@ impl GatewayFleet {
         self.core.lock().lease = Some(lease.clone());
         tracing::info!(gateway = id.0, "this gateway is one of the cluster's");
         let evicted = lease.run(incarnation, stopping.clone()).await;
-        if !evicted {
+        if evicted {
+            self.diary.expelled(id.into(), lease.why(), self.clock.now());
+        } else {
             lease.leave().await;
         }
         Ok(evicted)
@@ -143,6 +145,7 @@ impl Listener for Incarnation {
     }
 
     fn silent(&self, evidence: Evidence) {
+        self.fleet.diary.silent(evidence, self.fleet.clock.now());
         let (peers, told) = {
             let core = self.fleet.core.lock();
             if core.id != self.id {
@@ -165,14 +168,18 @@ impl Listener for Incarnation {
 }
 
 impl Member for Incarnation {
-    fn renewed(&self, _: Millis, renewed: &Renewed) {
+    fn renewed(&self, sent_at: Millis, renewed: &Renewed) {
         let mut core = self.fleet.core.lock();
         if core.id == self.id {
             core.coordinator = renewed.coordinator.holder;
+            core.look(self.fleet.clock);
+            drop(core);
+            self.fleet.diary.renewed(sent_at);
         }
     }
 
     fn read(&self, view: View) {
+        self.fleet.diary.read(&view);
         let changes = view.assignments();
         let View { version, nodes, gateways, .. } = view;
         let known = nodes.clone();

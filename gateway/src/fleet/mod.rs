@@ -17,12 +17,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use streamz_bus::{Bus, GatewayReceiver, Refused, redis};
 use streamz_cluster::router::{self, BySlot, Router};
+use streamz_fleet::{Diary, Lease, Peers, new_process_id};
 pub use streamz_fleet::{FleetError, FleetSettings};
-use streamz_fleet::{Lease, Peers, new_process_id};
 use streamz_platform::Clock;
 use streamz_protocol::bus::{ToGateway, ToHub, Up};
 use streamz_protocol::cluster::{Packet, SLOTS};
-use streamz_protocol::{GatewayId, NodeId, ProcessId, UserId};
+use streamz_protocol::{GatewayId, Millis, NodeId, ProcessId, UserId};
 use streamz_store::{ClusterStore, Store};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -34,6 +34,8 @@ use revocations::Revocation;
 
 /// How often is looked whether everything has arrived, at an orderly end.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long somebody who asks how it is waits for the router.
+const LOOK_WITHIN: Duration = Duration::from_millis(500);
 
 /// How a gateway of a cluster is, for readiness and status.
 #[derive(Clone, Debug)]
@@ -59,6 +61,7 @@ pub struct GatewayFleet {
     /// Held while frames of nodes are handed to connections.
     turn: Mutex<()>,
     core: Mutex<Core>,
+    diary: Diary,
     revocations: mpsc::Sender<Revocation>,
     waiting: Mutex<Option<mpsc::Receiver<Revocation>>>,
 }
@@ -76,6 +79,8 @@ struct Core {
     users: BySlot,
     /// All slots were served once.
     complete: bool,
+    /// Since when some are not, as far as somebody looked: every second somebody does.
+    unserved: Option<Millis>,
     /// From before the row is there.
     peers: Option<Arc<Peers>>,
     lease: Option<Arc<Lease>>,
@@ -91,6 +96,7 @@ impl Core {
             router: Router::new(id),
             users: BySlot::default(),
             complete: false,
+            unserved: None,
             peers: None,
             lease: None,
             gateways: Vec::new(),
@@ -130,6 +136,15 @@ impl Core {
         delivered
     }
 
+    /// How many slots have an owner that serves.
+    fn look(&mut self, clock: Clock) -> usize {
+        let served = self.router.ready();
+        let all = served == usize::from(SLOTS);
+        self.complete |= all;
+        self.unserved = if all { None } else { self.unserved.or(Some(clock.now())) };
+        served
+    }
+
     fn other_gateways(&self) -> impl Iterator<Item = ProcessId> {
         self.gateways.iter().filter(|gateway| **gateway != self.id).map(|gateway| ProcessId::from(*gateway))
     }
@@ -153,6 +168,7 @@ impl GatewayFleet {
             served: OnceLock::new(),
             turn: Mutex::new(()),
             core: Mutex::new(Core::new(id)),
+            diary: Diary::default(),
             revocations,
             waiting: Mutex::new(Some(waiting)),
         }))
@@ -177,10 +193,35 @@ impl GatewayFleet {
     #[must_use]
     pub fn status(&self) -> FleetStatus {
         let mut core = self.core.lock();
-        let served = core.router.ready();
-        core.complete |= served == usize::from(SLOTS);
+        let served = core.look(self.clock);
         let bus = core.peers.as_ref().map(|peers| peers.statuses()).unwrap_or_default();
         FleetStatus { id: core.id, served, complete: core.complete, bus }
+    }
+
+    /// Writes down what this gateway knows of itself and of the cluster. Blocks for half a second at most: if the router
+    /// cannot be asked by then, it says so.
+    pub fn describe(&self, status: &mut streamz_status::Status) {
+        let now = self.clock.now();
+        self.diary.describe(status, now);
+        status.gateway = self.served.get().map(|served| served.connections.describe());
+        let Some(mut core) = self.core.try_lock_for(LOOK_WITHIN) else {
+            status.stuck.push("the router to the owners of slots".to_owned());
+            return;
+        };
+        status.id = Some(core.id.0.to_string());
+        let unserved = usize::from(SLOTS) - core.look(self.clock);
+        let since = core.unserved;
+        let peers = core.peers.clone();
+        drop(core);
+        if let Some(gateway) = &mut status.gateway {
+            gateway.unserved = Some(unserved as u64);
+            gateway.unserved_ms = since.map(|since| now.0.saturating_sub(since.0));
+        }
+        if let Some(peers) = peers
+            && !peers.describe(status)
+        {
+            status.stuck.push("a link".to_owned());
+        }
     }
 
     /// Tells the cluster that this gateway is about to go.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `auth`, `sign_in`, `known` | accounts and sign-ins; who may try a password |
 //! | `devices`, `streams`, `ice_servers` | one resource each |
-//! | `operations` | liveness, readiness, figures |
+//! | `operations` | liveness, readiness, figures, status |
 //! | `openapi`, `responses` | the API's description |
 //! | `console` | the page that people use |
 //! | `body`, `uri`, `fields`, `client` | what a request says, checked |
@@ -63,7 +63,8 @@ pub fn router(state: AppState, ws: MethodRouter<AppState>) -> Router {
     let document = document();
     let (mut routes, _) = api().split_for_parts();
     if !state.settings().operations_elsewhere {
-        routes = routes.merge(operations::routes());
+        let (operations, _) = operations::routes_beside(state.clone()).split_for_parts();
+        routes = routes.merge(operations);
     }
     let routes = routes.route(WS_PATH, ws).merge(openapi::routes(&document)).merge(console::routes());
     with_layers(routes, state)

@@ -1,15 +1,16 @@
-//! What operators and their machines ask: is it alive, is it ready, what does it count.
+//! What operators and their machines ask: is it alive, is it ready, what does it count, what is wrong.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{FromRef, State};
 use axum::http::HeaderName;
-use axum::http::header::CONTENT_TYPE;
-use axum::middleware::from_fn;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Json, Router};
 use serde::Serialize;
 use streamz_platform::metrics::MetricsHandle;
+use streamz_status::Report;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -18,20 +19,22 @@ use utoipa_axum::routes;
 use crate::problem::{Code, Problem, ProblemBody};
 use crate::readiness::{CheckReport, Readiness};
 use crate::state::AppState;
+use crate::status::{StatusSource, only_from_here};
 
 /// What operators ask about.
 #[derive(Clone)]
 pub struct Operations {
     readiness: Readiness,
     metrics: MetricsHandle,
+    status: StatusSource,
     draining: Arc<AtomicBool>,
 }
 
 impl Operations {
     /// Of a process that is not ending.
     #[must_use]
-    pub fn new(readiness: Readiness, metrics: MetricsHandle) -> Self {
-        Self { readiness, metrics, draining: Arc::default() }
+    pub fn new(readiness: Readiness, metrics: MetricsHandle, status: StatusSource) -> Self {
+        Self { readiness, metrics, status, draining: Arc::default() }
     }
 
     /// From now on the process is not ready.
@@ -67,8 +70,22 @@ pub(super) fn ping_route<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S>
     OpenApiRouter::new().routes(routes!(ping))
 }
 
-/// The others: beside the API or on a listener of their own.
+/// The others, on a listener of their own.
 pub(super) fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Operations: FromRef<S>,
+{
+    open_routes().routes(routes!(status))
+}
+
+/// The others, beside the API: the status not for everybody.
+pub(super) fn routes_beside(state: AppState) -> OpenApiRouter<AppState> {
+    let only_from_here = from_fn_with_state(state, only_from_here);
+    open_routes().merge(OpenApiRouter::new().routes(routes!(status)).route_layer(only_from_here))
+}
+
+fn open_routes<S>() -> OpenApiRouter<S>
 where
     S: Clone + Send + Sync + 'static,
     Operations: FromRef<S>,
@@ -144,4 +161,19 @@ async fn ready(State(state): State<Operations>) -> Result<Json<Ready>, Problem> 
 )]
 async fn metrics(State(state): State<Operations>) -> ([(HeaderName, &'static str); 1], String) {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
+}
+
+/// What this process does, how its fleet looks from here, and what is wrong.
+#[utoipa::path(
+    get, path = "/status", tag = "operations",
+    responses(
+        (status = 200, description = "Well or not; `streamz status` shows it to people", body = Report),
+        (status = 404, description = "Beside the API it is for programs on the same machine alone",
+            body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+async fn status(State(state): State<Operations>) -> ([(HeaderName, &'static str); 1], Json<Report>) {
+    let mut status = state.status.status().await;
+    status.draining = state.is_draining();
+    ([(CACHE_CONTROL, "no-store")], Json(Report::of(status, Vec::new())))
 }

@@ -20,9 +20,11 @@ use streamz_gateway::hubs::Hubs;
 use streamz_gateway::readiness::Readiness;
 use streamz_gateway::revoked::{REVOKED_MAX, RevokedFamilies};
 use streamz_gateway::state::{AppState, Parts, Settings};
+use streamz_gateway::status::StatusSource;
 use streamz_platform::{Clock, Config, ConfigArgs, Role, metrics};
 use streamz_protocol::bus::{ToGateway, ToHub, Up};
 use streamz_protocol::{DeviceId, GatewayId, UserId};
+use streamz_status::{Role as Kind, Status};
 use streamz_store::{NewUser, Store, StoreOptions, User};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -155,6 +157,7 @@ impl Api {
             wall: Arc::new(move || *wall.lock()),
             revoked: RevokedFamilies::new(life, REVOKED_MAX),
             metrics: metrics::install().unwrap(),
+            status: StatusSource::new(|| async { Status::new(Kind::Embedded, "here", "0") }),
             settings: Settings::of(&config),
         };
         change(&mut parts);

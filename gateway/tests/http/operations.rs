@@ -1,6 +1,7 @@
 //! What operators ask.
 
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{Method, StatusCode};
 use axum::routing::get;
 use serde_json::json;
@@ -81,7 +82,7 @@ async fn requests_are_counted_by_template() {
 async fn operations_can_have_a_listener_of_their_own() {
     let api = Api::with(|parts| parts.settings.operations_elsewhere = true).await;
     let own = http::operations(api.state.clone());
-    for path in ["/health", "/ready", "/metrics"] {
+    for path in ["/health", "/ready", "/metrics", "/status"] {
         api.get(path, "").await.problem(404, "not_found");
         let there = answer(&own, request(Method::GET, path, "").body(Body::empty()).unwrap()).await;
         assert_eq!(there.status, StatusCode::OK, "{path}");
@@ -91,4 +92,30 @@ async fn operations_can_have_a_listener_of_their_own() {
     there.problem(404, "not_found");
     // Whatever is served where, a router can be made.
     let _ = http::router(api.state.clone(), get(|| async {}));
+}
+
+#[tokio::test]
+async fn beside_the_api_the_status_is_for_programs_on_this_machine_alone() {
+    let api = Api::new().await;
+    let ask = |peer: &str, host: &str| {
+        let peer: std::net::SocketAddr = peer.parse().unwrap();
+        request(Method::GET, "/status", "")
+            .extension(ConnectInfo(peer))
+            .header("host", host)
+            .body(Body::empty())
+            .unwrap()
+    };
+    let report = api.send(ask("127.0.0.1:4711", "localhost:8080")).await;
+    assert_eq!(report.header("cache-control"), Some("no-store"));
+    assert_eq!(report.ok(200)["asked"]["draining"], false);
+    // A proxy that is trusted, a stranger, and a page that has led its browser here.
+    for (peer, host) in
+        [("10.0.0.1:4711", "localhost"), ("192.0.2.1:1", "localhost"), ("127.0.0.1:1", "evil.example")]
+    {
+        api.send(ask(peer, host)).await.problem(404, "not_found");
+    }
+    api.get("/status", "").await.problem(404, "not_found");
+    api.state.start_draining();
+    let report = api.send(ask("127.0.0.1:4711", "localhost:8080")).await.ok(200);
+    assert_eq!(report["asked"]["draining"], true, "as it is now");
 }

@@ -62,6 +62,8 @@ pub struct View {
     pub nodes: Vec<NodeId>,
     /// Those of them that want to stay.
     pub staying: Vec<NodeId>,
+    /// What all of them are called.
+    pub names: Vec<(ProcessId, String)>,
 }
 
 impl View {
@@ -92,6 +94,8 @@ pub struct Lease {
     fence: CancellationToken,
     /// The coordinator has said that the row is gone.
     told: AtomicBool,
+    /// This incarnation could not go on.
+    gave_up: AtomicBool,
 }
 
 impl Lease {
@@ -142,6 +146,7 @@ impl Lease {
             wanted: Notify::new(),
             fence: CancellationToken::new(),
             told: AtomicBool::new(false),
+            gave_up: AtomicBool::new(false),
         };
         Ok(Arc::new(lease))
     }
@@ -153,6 +158,7 @@ impl Lease {
 
     /// This incarnation cannot go on: [`Lease::run`] ends as if it were evicted.
     pub fn give_up(&self) {
+        self.gave_up.store(true, Ordering::Relaxed);
         self.fence.cancel();
     }
 
@@ -160,6 +166,16 @@ impl Lease {
     pub fn evicted(&self) {
         self.told.store(true, Ordering::Relaxed);
         self.fence.cancel();
+    }
+
+    /// Why [`Lease::run`] ended with `true`, for people.
+    #[must_use]
+    pub fn why(&self) -> &'static str {
+        match (self.told.load(Ordering::Relaxed), self.gave_up.load(Ordering::Relaxed)) {
+            (true, _) => "the coordinator said so",
+            (false, true) => "a link to another process was full to its last reserve",
+            (false, false) => "Postgres had no lease of it any more",
+        }
     }
 
     /// Renews the lease and reads what changes, until the row is gone (`true`: this incarnation is over) or `stopping`.
@@ -292,7 +308,10 @@ impl Reader {
             assignment: Assignment { tenure: row.tenure, owner: row.owner },
             moving_to: row.moving_to,
         });
+        let all = nodes.processes.iter().chain(&gateways.processes);
+        let names = all.map(|row| (row.id, row.name.clone())).collect();
         let view = View {
+            names,
             version: table.version,
             rows: rows.collect(),
             gateways: gateways.processes.iter().map(|row| GatewayId(row.id.0)).collect(),

@@ -2,7 +2,8 @@
 //! nodes have in common.
 //!
 //! * [`Peers`]: reliable links to other processes over the Redis bus, and packets that need none;
-//! * [`Lease`]: the row in Postgres that says that this process lives, and what it reads there of the others.
+//! * [`Lease`]: the row in Postgres that says that this process lives, and what it reads there of the others;
+//! * [`Diary`]: what it notes of all that, for whoever asks how it is.
 //!
 //! The order in which a process comes to be matters: subscribe to the bus, then make the row, then read the table.
 //! Whoever sees the row can reach the process, and whoever is not on the list that an owner has read knows no older
@@ -10,10 +11,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod carried;
+mod diary;
 mod lease;
 mod membership;
 mod peers;
 
+pub use diary::{Diary, Recent, instances};
 pub use lease::{JoinError, Lease, LeaseSettings, Member, View};
 pub use membership::{FleetError, FleetSettings};
 pub use peers::{Listener, Peers, PeersSettings};

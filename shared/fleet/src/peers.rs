@@ -29,6 +29,10 @@ const PEERS_MAX: usize = 8192;
 const DEAD_MAX: usize = 8192;
 /// A process that nobody has seen a row of may have sent something before its row was read here.
 const STRANGER_FOR: Duration = Duration::from_secs(30);
+/// How long a look at a link may wait for it.
+const LOOK_WITHIN: Duration = Duration::from_millis(50);
+/// Links that a status shows one by one.
+const WAITING_SHOWN: usize = 64;
 /// Never due.
 const NEVER: u64 = u64::MAX;
 
@@ -65,6 +69,8 @@ pub struct Peers {
     known: RwLock<Known>,
     outbox: Outbox<Packet>,
     transport: OnceLock<Transport>,
+    /// Envelopes that were dropped.
+    refused: AtomicU64,
 }
 
 #[derive(Default)]
@@ -102,6 +108,7 @@ impl Peers {
             known: RwLock::default(),
             outbox: Outbox::default(),
             transport: OnceLock::new(),
+            refused: AtomicU64::new(0),
         });
         let transport = Transport::start(settings.bus, peers.clone(), tasks).await?;
         let ready = transport.clone();
@@ -193,6 +200,37 @@ impl Peers {
         self.known.read().live.values().map(|peer| peer.link.lock().unconfirmed_bytes()).sum()
     }
 
+    /// The links and the instances of Redis, for a status; waits for nobody's lock. `false`: one was held for too long.
+    pub fn describe(&self, status: &mut streamz_status::Status) -> bool {
+        status.bus = crate::instances(&self.statuses());
+        status.refused_envelopes = self.refused.load(Ordering::Relaxed);
+        let now = self.clock.now();
+        let peers: Vec<Arc<Peer>> = self.known.read().live.values().cloned().collect();
+        let mut links = streamz_status::Links { total: peers.len() as u64, ..Default::default() };
+        let mut all = true;
+        for peer in peers {
+            let Some(link) = peer.link.try_lock_for(LOOK_WITHIN) else {
+                all = false;
+                continue;
+            };
+            let Some(since) = link.waits_since() else { continue };
+            let one = streamz_status::Link {
+                to: peer.id.0.to_string(),
+                frames: link.unconfirmed() as u64,
+                bytes: link.unconfirmed_bytes() as u64,
+                for_ms: millis(now.since(since)),
+                sent_again: link.counts().retransmitted,
+            };
+            links.frames += one.frames;
+            links.bytes += one.bytes;
+            links.waiting.push(one);
+        }
+        links.waiting.sort_by_key(|link| std::cmp::Reverse(link.for_ms));
+        links.waiting.truncate(WAITING_SHOWN);
+        status.links = Some(links);
+        all
+    }
+
     /// Waits until everything is on the bus that can be; for an orderly end.
     pub async fn flushed(&self) {
         if let Some(transport) = self.transport.get() {
@@ -266,6 +304,7 @@ impl Peers {
             Ok(envelope) => envelope,
             Err(error) => {
                 metrics::counter!("streamz_bus_envelopes_refused_total").increment(1);
+                self.refused.fetch_add(1, Ordering::Relaxed);
                 return tracing::warn!(%error, "something on the bus was dropped");
             }
         };

@@ -161,7 +161,7 @@ impl<F: Weigh> Link<F> {
     /// # Errors
     /// [`Full`]: it was not taken.
     pub fn send(&mut self, frame: F, now: Millis, effects: &mut Vec<Effect<F>>) -> Result<(), Full> {
-        self.outgoing.push(self.settings, frame)?;
+        self.outgoing.push(self.settings, frame, now)?;
         self.pump(now, effects);
         Ok(())
     }
@@ -232,6 +232,12 @@ impl<F: Weigh> Link<F> {
     #[must_use]
     pub fn unconfirmed_bytes(&self) -> usize {
         self.outgoing.bytes()
+    }
+
+    /// Since when nothing was confirmed though something is to be: the oldest unconfirmed frame is at least as old.
+    #[must_use]
+    pub fn waits_since(&self) -> Option<Millis> {
+        self.outgoing.waits_since()
     }
 
     /// How many frames have arrived before their turn.

@@ -27,6 +27,8 @@ pub(crate) struct Outgoing<F> {
     rto: Duration,
     /// When everything goes again. There is one if and only if something is under way.
     timer: Option<Millis>,
+    /// When something was confirmed last, or the first frame of the queue came: if there is a queue.
+    progress: Millis,
     pub(crate) transmitted: u64,
     pub(crate) retransmitted: u64,
     pub(crate) timeouts: u64,
@@ -51,6 +53,7 @@ impl<F: Weigh> Outgoing<F> {
             highest: 0,
             rto: settings.rto_min,
             timer: None,
+            progress: Millis(0),
             transmitted: 0,
             retransmitted: 0,
             timeouts: 0,
@@ -58,7 +61,7 @@ impl<F: Weigh> Outgoing<F> {
         }
     }
 
-    pub(crate) fn push(&mut self, settings: &Settings, frame: F) -> Result<(), Full> {
+    pub(crate) fn push(&mut self, settings: &Settings, frame: F, now: Millis) -> Result<(), Full> {
         let weight = frame.bytes().saturating_add(FRAME_OVERHEAD);
         let total = self.bytes.saturating_add(weight);
         if total > settings.max_bytes {
@@ -68,6 +71,9 @@ impl<F: Weigh> Outgoing<F> {
             if total > settings.max_bytes.saturating_add(settings.must_bytes) {
                 return Err(Full::Exhausted);
             }
+        }
+        if self.queue.is_empty() {
+            self.progress = now;
         }
         self.bytes = total;
         self.queue.push_back(Kept { frame, weight });
@@ -126,6 +132,7 @@ impl<F: Weigh> Outgoing<F> {
         if confirmed_bytes == 0 {
             return;
         }
+        self.progress = now;
         self.window = (self.window + confirmed_bytes.min(self.window)).min(settings.window_bytes);
         self.rto = settings.rto_min;
         self.timer = (self.under_way > 0).then(|| now + self.rto);
@@ -161,6 +168,10 @@ impl<F: Weigh> Outgoing<F> {
 
     pub(crate) fn deadline(&self) -> Option<Millis> {
         self.timer
+    }
+
+    pub(crate) fn waits_since(&self) -> Option<Millis> {
+        (!self.queue.is_empty()).then_some(self.progress)
     }
 
     pub(crate) fn frames(&self) -> usize {

@@ -183,6 +183,25 @@ fn a_frame_of_any_claimed_size_does_not_overflow() {
 }
 
 #[test]
+fn it_is_known_since_when_nothing_was_confirmed() {
+    let mut link = small();
+    assert_eq!(link.waits_since(), None);
+    send(&mut link, [1, 2], 100);
+    send(&mut link, [3], 150);
+    assert_eq!(link.waits_since(), Some(Millis(100)));
+    // Nothing new is no progress, nor is what is sent again.
+    ack(&mut link, 0, 200);
+    tick(&mut link, 400);
+    assert_eq!(link.waits_since(), Some(Millis(100)));
+    ack(&mut link, 1, 500);
+    assert_eq!(link.waits_since(), Some(Millis(500)));
+    ack(&mut link, 3, 600);
+    assert_eq!(link.waits_since(), None);
+    send(&mut link, [4], 9_000);
+    assert_eq!(link.waits_since(), Some(Millis(9_000)));
+}
+
+#[test]
 fn the_unconfirmed_go_again_later_and_later() {
     let mut link = small();
     send(&mut link, 1..=2, 0);

@@ -237,6 +237,29 @@ impl Config {
     }
 }
 
+/// Where a process listens, for whoever wants to ask it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenConfig {
+    /// `HOST` and `PORT`.
+    pub listen: SocketAddr,
+    /// `HOST` and `ADMIN_PORT`, if operations have a listener of their own.
+    pub admin: Option<SocketAddr>,
+}
+
+impl ListenConfig {
+    /// The addresses alone, completed by `.env` in the working directory: as [`Config::load`], but nothing else has to be
+    /// right.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`].
+    pub fn load(mut args: ConfigArgs) -> Result<Self, ConfigErrors> {
+        let problems = dotenv::fill(&mut args, Path::new(".env")).err().into_iter().collect();
+        let mut reader = Reader::new(&args, problems);
+        let (listen, admin) = sections::read_listeners(&mut reader, Role::Embedded);
+        reader.finish(Self { listen, admin })
+    }
+}
+
 impl DatabaseConfig {
     /// The database alone, for what needs nothing else (`streamz migrate`), completed by `.env` in the working
     /// directory: as [`Config::load`], but nothing else has to be right.

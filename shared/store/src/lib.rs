@@ -51,9 +51,10 @@ mod text;
 mod users;
 
 pub use cluster::{
-    Changed, ClusterStore, CoordinatorState, CoordinatorTerm, DbTime, Deposed, Evicted, Eviction,
-    FencedPresence, FencedWrite, Left, Members, Move, NewOwner, ProcessKind, ProcessRow, RegisterError,
-    Registered, Renewal, Renewed, SlotRow, SlotTable, Staleness, StreamWrite, TakeCoordinator, TermError,
+    Changed, ClusterStore, ClusterView, CoordinatorState, CoordinatorTerm, DbTime, Deposed, Evicted,
+    Eviction, FencedPresence, FencedWrite, Left, LiveProcess, Members, Move, NewOwner, ProcessKind,
+    ProcessRow, RegisterError, Registered, Renewal, Renewed, Share, SlotRow, SlotTable, Staleness,
+    StreamWrite, TakeCoordinator, TermError,
 };
 pub use devices::{
     CreateDeviceError, Device, DeviceChange, EnsureDeviceError, Ensured, NewDevice, UNKNOWN_DEVICE_TYPE,

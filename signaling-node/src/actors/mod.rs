@@ -23,6 +23,11 @@ impl Backlog {
         }
     }
 
+    /// How many are on their way.
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Room for an input that must not be refused; there are at most a few of them for each connection.
     pub(crate) fn admit_always(&self) -> Permit {
         self.0.fetch_add(1, Ordering::Relaxed);

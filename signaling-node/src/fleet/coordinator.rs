@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::FleetNode;
+use super::describe::Evicted;
 
 /// What the task is told.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ struct Office {
     machine: Coordinator,
     /// Who owns what, as it was read last.
     owners: BTreeMap<Slot, NodeId>,
+    /// Who was there when it was read last: what it is, its name, and how old its lease was.
+    members: BTreeMap<ProcessId, (Kind, String, Duration)>,
 }
 
 /// Is a candidate, and the coordinator while it can be, until `stopping`.
@@ -48,7 +51,13 @@ pub(super) async fn run(
     mut news: mpsc::Receiver<News>,
     stopping: CancellationToken,
 ) {
-    let mut office = Office { fleet, id, machine: Coordinator::new(id), owners: BTreeMap::new() };
+    let mut office = Office {
+        fleet,
+        id,
+        machine: Coordinator::new(id),
+        owners: BTreeMap::new(),
+        members: BTreeMap::new(),
+    };
     let clock = office.fleet.node.clock();
     loop {
         let due = office.machine.next_deadline();
@@ -170,8 +179,11 @@ impl Office {
             since => store.slot_changes_since(since).await?,
         };
         let mut processes = Vec::new();
+        self.members.clear();
         for (kind, stored) in [(Kind::Node, ProcessKind::Node), (Kind::Gateway, ProcessKind::Gateway)] {
-            let members = store.live_processes(stored).await?;
+            let members = self.fleet.store.live_processes(stored).await?;
+            let known = members.processes.iter().map(|row| (row.id, (kind, row.name.clone(), row.age)));
+            self.members.extend(known);
             processes.extend(members.processes.iter().map(|row| ProcessRow {
                 id: row.id,
                 kind,
@@ -195,6 +207,21 @@ impl Office {
         Ok((processes, slots, table.version))
     }
 
+    /// For whoever asks how the fleet is.
+    fn note_eviction(&self, id: ProcessId, cause: &'static str, silent: Duration, slots: usize) {
+        let (kind, name, age) =
+            self.members.get(&id).cloned().unwrap_or((Kind::Gateway, id.0.to_string(), silent));
+        let kind = match kind {
+            Kind::Gateway => streamz_status::Kind::Gateway,
+            Kind::Node => streamz_status::Kind::Node,
+        };
+        // A lapsed lease is older than the least that it has to be.
+        let silent = if silent >= LEASE { silent.max(age) } else { silent };
+        let slots = if kind == streamz_status::Kind::Node { slots } else { 0 };
+        let at = self.fleet.node.clock().now();
+        self.fleet.evictions.lock().note(Evicted { at, id, kind, name, cause, silent, slots });
+    }
+
     async fn write(&self, epoch: u64, change: Change) -> Outcome {
         let (store, term) = (&self.fleet.store, self.term(epoch));
         let changed = match change {
@@ -202,6 +229,7 @@ impl Office {
                 let lapsed =
                     dead.iter().filter(|(_, older_than)| *older_than >= LEASE).map(|(process, _)| *process);
                 let lapsed: Vec<ProcessId> = lapsed.collect();
+                let silent: BTreeMap<ProcessId, Duration> = dead.iter().copied().collect();
                 let evictions: Vec<Eviction> = dead
                     .into_iter()
                     .map(|(process, older_than)| Eviction { process, stale: Staleness::Lease(older_than) })
@@ -211,6 +239,8 @@ impl Office {
                         let by_lease = lapsed.contains(process);
                         let cause = if by_lease { "its lease has lapsed" } else { "nobody receives" };
                         tracing::warn!(process = process.0, cause, "evicted");
+                        let silent = silent.get(process).copied().unwrap_or_default();
+                        self.note_eviction(*process, cause, silent, evicted.slots.applied.len());
                     }
                     evicted.slots
                 })

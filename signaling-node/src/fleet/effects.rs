@@ -18,7 +18,7 @@ impl FleetNode {
         }
     }
 
-    fn carry_out(&self, state: &State, effect: Effect) {
+    fn carry_out(&self, state: &mut State, effect: Effect) {
         match effect {
             Effect::Send(gateway, frame) => send(state, gateway, frame),
             Effect::StartHub { user, hub_epoch, recover_from } => {
@@ -33,6 +33,7 @@ impl FleetNode {
             }
             Effect::HandOver(tenure) => self.errand(Errand::HandOver(tenure)),
             Effect::Confirmed(tenure) => {
+                state.takeovers.confirmed(tenure, self.node.clock().now());
                 if self.left.try_send(tenure).is_err() {
                     tracing::warn!("rows of a slot are not put right: too many slots wait for it");
                 }

@@ -78,6 +78,8 @@ impl FleetNode {
             state.id = id;
             state.keeper = Keeper::new(id);
             state.authority = Authority::new();
+            state.coordinator_heard = None;
+            state.takeovers.over(clock.now());
             state.peers = Some(peers.clone());
             state.gateways.clear();
             state.nodes.clear();
@@ -93,7 +95,9 @@ impl FleetNode {
         tracing::info!(node = id.0, "this node is one of the cluster's");
         let evicted = lease.run(incarnation, stopping.clone()).await;
         self.authorize(authority::Input::Evicted);
-        if !evicted {
+        if evicted {
+            self.diary.expelled(process, lease.why(), clock.now());
+        } else {
             lease.leave().await;
             peers.flushed().await;
         }
@@ -159,6 +163,7 @@ impl Listener for Incarnation {
     }
 
     fn silent(&self, evidence: Evidence) {
+        self.fleet.diary.silent(evidence, self.fleet.node.clock().now());
         let state = self.fleet.state.lock();
         let silent_ms = u64::try_from(evidence.silent.as_millis()).unwrap_or(u64::MAX);
         let packet = Packet::Report { dead: evidence.process, silent_ms };
@@ -183,18 +188,24 @@ impl Member for Incarnation {
         self.fleet.authorize(authority::Input::Coordinator(renewed.coordinator.epoch));
         self.fleet.authorize(authority::Input::Renewed { sent_at });
         self.fleet.state.lock().coordinator = renewed.coordinator.holder;
+        self.fleet.diary.renewed(sent_at);
         self.news(News::Renewed { sent_at, coordinator: renewed.coordinator });
     }
 
     fn read(&self, view: View) {
-        let mut state = self.fleet.state.lock();
+        self.fleet.diary.read(&view);
+        let mut guard = self.fleet.state.lock();
+        let state = &mut *guard;
         if state.id != self.id {
             return;
         }
+        let keeper = &state.keeper;
+        let now = self.fleet.node.clock().now();
+        state.takeovers.read(self.id, &view.rows, |slot| keeper.tenure(slot), now);
         state.gateways.clone_from(&view.gateways);
         state.nodes.clone_from(&view.nodes);
         state.staying.clone_from(&view.staying);
         let input = keeper::Input::Read { version: view.version, rows: view.rows, gateways: view.gateways };
-        self.fleet.handle_locked(&mut state, input);
+        self.fleet.handle_locked(state, input);
     }
 }

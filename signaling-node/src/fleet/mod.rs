@@ -5,10 +5,12 @@
 //! given away or not at all. Nothing under the lock waits: links, lanes and mailboxes take what they are given.
 
 mod coordinator;
+mod describe;
 mod effects;
 mod incarnation;
 mod left;
 mod moves;
+mod takeovers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,8 +19,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use streamz_bus::redis;
 use streamz_cluster::{Authority, Keeper, authority, keeper};
+use streamz_fleet::{Diary, Lease, Peers, Recent};
 pub use streamz_fleet::{FleetError, FleetSettings};
-use streamz_fleet::{Lease, Peers};
 use streamz_protocol::bus::ToGateway;
 use streamz_protocol::cluster::Packet;
 use streamz_protocol::{GatewayId, Millis, NodeId, ProcessId, UserId};
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Node;
 use crate::actors::steward::Steward;
+use takeovers::Takeovers;
 
 /// What waits for the tasks beside the keeper. There is one entry for each slot at most, or so.
 const ERRANDS: usize = 4 * streamz_protocol::cluster::SLOTS as usize;
@@ -55,6 +58,9 @@ pub struct FleetNode {
     /// How long an orderly end may take.
     drain: Duration,
     state: Mutex<State>,
+    diary: Diary,
+    /// Whom it evicted as the coordinator.
+    evictions: Mutex<Recent<describe::Evicted>>,
     /// Until when it may decide, for hubs to look at; in milliseconds of the clock.
     decides_until: AtomicU64,
     term: AtomicU64,
@@ -77,6 +83,9 @@ struct State {
     /// Nodes that would take slots.
     staying: Vec<NodeId>,
     coordinator: Option<NodeId>,
+    /// When it was heard last.
+    coordinator_heard: Option<Millis>,
+    takeovers: Takeovers,
     to_coordinator: Option<mpsc::Sender<coordinator::News>>,
 }
 
@@ -120,8 +129,12 @@ impl FleetNode {
                 nodes: Vec::new(),
                 staying: Vec::new(),
                 coordinator: None,
+                coordinator_heard: None,
+                takeovers: Takeovers::default(),
                 to_coordinator: None,
             }),
+            diary: Diary::default(),
+            evictions: Mutex::default(),
             decides_until: AtomicU64::new(0),
             term: AtomicU64::new(0),
             moves,
@@ -183,6 +196,9 @@ impl FleetNode {
         let now = self.node.clock().now();
         // What has lapsed meanwhile was lost, though nobody looked.
         let lapsed = state.authority.handle(authority::Input::Tick, now);
+        if matches!(input, authority::Input::Beat { .. }) {
+            state.coordinator_heard = Some(now);
+        }
         let change = state.authority.handle(input, now);
         let until = state.authority.next_deadline().unwrap_or(Millis(0));
         self.decides_until.store(until.0, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,6 +45,16 @@ pub struct Status {
     pub version: Option<String>,
     /// Why it is away.
     pub problem: Option<ConnectError>,
+    /// The time since a loopback came back, or since the start.
+    pub silent: Duration,
+    /// Others publish for this process here.
+    pub home: bool,
+    /// The subscription was confirmed.
+    pub subscribed: bool,
+    /// What was published since the start, loopbacks included.
+    pub publishes: u64,
+    /// What came to nothing, or nobody knows.
+    pub failures: u64,
 }
 
 /// A `PUBLISH` came to nothing, or nobody knows.
@@ -55,6 +66,8 @@ pub(crate) struct Instance {
     pub(crate) address: Address,
     /// What this process subscribes to here.
     pub(crate) channel: String,
+    /// Others publish for it here.
+    home: bool,
     healthy_within: Duration,
     renew_after: Duration,
     nonce: [u8; 16],
@@ -79,6 +92,8 @@ struct State {
     /// When a command got no answer; loopbacks that left later clear it.
     suspect: Option<Instant>,
     lag: Option<Duration>,
+    /// When a loopback came back last, over whatever connection.
+    heard: Option<Instant>,
 }
 
 /// A connection.
@@ -93,6 +108,9 @@ pub(crate) struct Figures {
     publishes: Counter,
     published_bytes: Counter,
     failures: Counter,
+    /// The same as numbers that can be read.
+    published: AtomicU64,
+    failed: AtomicU64,
     nobody: Counter,
     pub(crate) received: Counter,
     pub(crate) received_bytes: Counter,
@@ -106,6 +124,7 @@ impl Instance {
         position: usize,
         address: Address,
         channel: String,
+        home: bool,
         nonce: [u8; 16],
         settings: &Settings,
     ) -> Self {
@@ -114,10 +133,11 @@ impl Instance {
             position,
             address,
             channel,
+            home,
             healthy_within: settings.healthy_within,
             renew_after: settings.renew_after,
             nonce,
-            state: Mutex::default(),
+            state: Mutex::new(State { heard: Some(Instant::now()), ..State::default() }),
             subscribed: Notify::new(),
             figures,
         }
@@ -130,6 +150,7 @@ impl Instance {
         match command.query_async::<u64>(&mut connection).await {
             Ok(receivers) => {
                 self.figures.publishes.increment(1);
+                self.figures.published.fetch_add(1, Ordering::Relaxed);
                 self.figures.published_bytes.increment(payload.len() as u64);
                 if receivers == 0 {
                     self.figures.nobody.increment(1);
@@ -138,6 +159,7 @@ impl Instance {
             }
             Err(error) => {
                 self.figures.failures.increment(1);
+                self.figures.failed.fetch_add(1, Ordering::Relaxed);
                 if error.is_connection_dropped() {
                     line.ended.cancel();
                 } else {
@@ -177,6 +199,7 @@ impl Instance {
         state.suspect = state.suspect.filter(|since| *since > left);
         let lag = now.saturating_duration_since(left);
         state.lag = Some(lag);
+        state.heard = Some(now);
         self.figures.loopback.record(lag.as_secs_f64());
         let well = self.health_of(state, now) == Health::Healthy;
         if well && !was_well {
@@ -266,6 +289,11 @@ impl Instance {
             lag: state.lag,
             version: state.server.as_ref().and_then(|server| server.version.clone()),
             problem: state.problem.clone().filter(|_| health == Health::Away),
+            silent: state.heard.map(|heard| now.saturating_duration_since(heard)).unwrap_or_default(),
+            home: self.home,
+            subscribed: state.subscribing.is_some(),
+            publishes: self.figures.published.load(Ordering::Relaxed),
+            failures: self.figures.failed.load(Ordering::Relaxed),
         }
     }
 
@@ -300,6 +328,8 @@ impl Figures {
             publishes: metrics::counter!("streamz_bus_publishes_total", "instance" => of()),
             published_bytes: metrics::counter!("streamz_bus_published_bytes_total", "instance" => of()),
             failures: metrics::counter!("streamz_bus_publish_failures_total", "instance" => of()),
+            published: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             nobody: metrics::counter!("streamz_bus_publishes_without_receiver_total", "instance" => of()),
             received: metrics::counter!("streamz_bus_received_total", "instance" => of()),
             received_bytes: metrics::counter!("streamz_bus_received_bytes_total", "instance" => of()),

@@ -209,8 +209,9 @@ fn instances(settings: &Settings) -> Result<Vec<Arc<Instance>>, StartError> {
     let instance = |(position, url)| {
         let address = Address::new(url, position, settings).map_err(|error| StartError(vec![error]))?;
         // An instance on which nobody looks for this process must be proven as well, for others may be there.
-        let channel = if homes.contains(&position) { own.clone() } else { format!("{own}:loopback") };
-        Ok(Arc::new(Instance::new(position, address, channel, nonce, settings)))
+        let home = homes.contains(&position);
+        let channel = if home { own.clone() } else { format!("{own}:loopback") };
+        Ok(Arc::new(Instance::new(position, address, channel, home, nonce, settings)))
     };
     settings.urls.iter().enumerate().map(instance).collect()
 }

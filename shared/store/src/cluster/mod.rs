@@ -58,6 +58,7 @@ mod fenced;
 mod left;
 mod processes;
 mod slots;
+mod view;
 
 use std::time::Duration;
 
@@ -71,6 +72,7 @@ pub use fenced::{FencedPresence, FencedWrite, StreamWrite};
 pub use left::Left;
 pub use processes::{Members, ProcessKind, ProcessRow, RegisterError, Registered, Renewal, Renewed};
 pub use slots::{Changed, SlotRow, SlotTable};
+pub use view::{ClusterView, LiveProcess, Share};
 
 use crate::db::Db;
 use crate::{Store, StoreError};
