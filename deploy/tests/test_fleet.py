@@ -1,0 +1,191 @@
+"""What the chart says, held against the program: a gateway and a node of the rendered arguments and variables, their probes, their
+metrics, and a Prometheus that is asked every query of the dashboards and holds every alert against a fleet that is well."""
+
+import contextlib
+import json
+import re
+import signal
+import time
+import unittest
+import urllib.parse
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from chart import EXAMPLES, rendered
+from fleet import Fleet, get, post, until
+from metrics import alerts, asked_for, documented, exposed, filled_in, queries
+
+
+def setUpModule():
+    global FLEET, PROMETHEUS
+    FLEET = Fleet()
+    unittest.addModuleCleanup(FLEET.stop)
+    made = rendered("production")
+    FLEET.migrate(made)
+    for component in ("node", "gateway"):
+        FLEET.start(made, component)
+    PROMETHEUS = FLEET.prometheus()
+    try:
+        for component in ("node", "gateway"):
+            FLEET.ready(component)
+    except AssertionError:
+        print(FLEET.log("node"), FLEET.log("gateway"))
+        raise
+
+
+def receive_until(socket, kind: str) -> dict:
+    while True:
+        frame = json.loads(socket.recv(timeout=10))
+        if frame["type"] == kind:
+            return frame
+
+
+def ask(query: str) -> list[dict]:
+    status, text = get(f"{PROMETHEUS}/api/v1/query?{urllib.parse.urlencode({'query': query})}")
+    answer = json.loads(text)
+    assert status == 200 and answer["status"] == "success", f"{query}: {answer}"
+    return answer["data"]["result"]
+
+
+class Configuration(unittest.TestCase):
+    def test_the_program_finds_it_valid(self):
+        for name in EXAMPLES:
+            made = rendered(name)
+            self.assertEqual(made.streamz()["test"]["args"], ["check", "--role", "gateway"])
+            ran = FLEET.run(made, "test")
+            self.assertIn("The configuration is valid.", ran.stdout, ran.stdout + ran.stderr)
+            # The port may be taken on this machine; of all else nothing may be wrong or worth a note.
+            said = [line for line in ran.stdout.splitlines()[1:] if not line.startswith(("  ok", "  problem    address:"))]
+            self.assertEqual(said, [], ran.stdout)
+            self.assertEqual(ran.stdout.count("  ok         bus: "), 2)
+
+    def test_migration_may_run_again(self):
+        for name in EXAMPLES:
+            ran = FLEET.run(rendered(name), "migration")
+            self.assertEqual((ran.returncode, ran.stdout), (0, "The database is up to date.\n"), ran.stderr)
+
+
+class Routes(unittest.TestCase):
+    def test_probes_and_scrapes_lead_to_answers(self):
+        for name in EXAMPLES:
+            made = rendered(name)
+            asked = set()
+            for component in ("gateway", "node"):
+                container = made.streamz()[component]
+                for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                    asked.add((component, container[probe]["httpGet"]["port"], container[probe]["httpGet"]["path"]))
+                for monitor in made.of("ServiceMonitor"):
+                    if monitor["metadata"]["name"].endswith(component):
+                        asked |= {(component, end["port"], end["path"]) for end in monitor["spec"]["endpoints"]}
+            self.assertGreaterEqual(len(asked), 4)
+            for component, port, path in asked:
+                status, _ = get(FLEET.url(component, port, path))
+                self.assertEqual(status, 200, f"{component}: {port}{path}")
+
+    def test_helm_test_asks_for_what_there_is(self):
+        (script,) = rendered("minimal").pods()["test"]["spec"]["containers"][1]["args"]
+        asked = set(re.findall(r'"\$(GATEWAY|OPERATIONS)(/[a-z]+)', script))
+        self.assertEqual(asked, {("GATEWAY", "/ping"), ("OPERATIONS", "/ready"), ("GATEWAY", "/ws")})
+        for server, path in asked:
+            status, _ = get(FLEET.url("gateway", "http" if server == "GATEWAY" else "operations", path))
+            # A request for /ws that is no WebSocket's.
+            self.assertIn(status, {200} if path != "/ws" else {400, 401, 426})
+
+    def test_operations_are_not_beside_the_api(self):
+        for path in ("/metrics", "/health", "/ready"):
+            self.assertEqual(get(FLEET.url("gateway", "http", path))[0], 404)
+
+
+class Monitoring(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        """Makes every metric move that a fleet which is well moves."""
+        base = FLEET.url("gateway", "http")
+        account = {"email": "ada@example.org", "password": "correct horse battery"}
+        _, signed_up = post(f"{base}/api/auth/register", account)
+        for _ in range(7):
+            post(f"{base}/api/auth/login", account | {"password": "not this one at all"})
+        cls.headers = {"Authorization": f"Bearer {signed_up['access_token']}"}
+        stack = contextlib.ExitStack()
+        cls.addClassCleanup(stack.close)
+        cls.devices = [stack.enter_context(cls.device(name)) for name in ("phone", "tv")]
+        for socket in cls.devices:
+            receive_until(socket, "welcome")
+        for number in range(20):
+            cls.devices[0].send(json.dumps({"type": "sdp_offer", "id": str(number), "payload": {"to_device_id": "tv", "sdp": "v=0"}}))
+            receive_until(cls.devices[0], "delivered")
+        get(f"{base}/api/ice-servers")
+        # One that is replaced is closed from here.
+        with cls.device("phone-2"), cls.device("phone-2") as again:
+            receive_until(again, "welcome")
+        # Rates want several looks.
+        until("a rate", lambda: ask('rate(streamz_closes_total{code="replaced"}[1m])') and ask("rate(streamz_bus_loopback_seconds_bucket[1m])"))
+
+    @classmethod
+    def device(cls, name: str):
+        return connect(f"{FLEET.url('gateway', 'http', '/ws').replace('http', 'ws', 1)}?device_id={name}", additional_headers=cls.headers)
+
+    def test_documented_is_what_is_exposed(self):
+        known, seen = documented(), set()
+        for component in ("gateway", "node"):
+            found = exposed(get(FLEET.url(component, "operations", "/metrics"))[1])
+            self.assertLessEqual(found.keys(), known.keys())
+            for name, labels in found.items():
+                self.assertEqual(labels, known[name], name)
+            seen |= found.keys()
+        self.assertGreaterEqual(len(seen), 18)
+
+    # A node has no API, and a fleet that is well loses no device.
+    SILENT = {("node", "node.json: Requests"), ("node", "node.json: Time to the answer, p99"),
+              ("node", "calls.json: Devices lost in the middle"), ("gateway", "calls.json: Devices lost in the middle")}
+
+    def test_every_query_has_an_answer(self):
+        there = {name for name in documented() if ask(f'{{__name__=~"{name}(_count)?"}}')}
+        self.assertGreaterEqual(len(there), 18)
+        for component in ("gateway", "node"):
+            instance = f"127.0.0.1:{FLEET.ports[component, 'operations']}"
+            mine = {name for name in there if ask(f'{{__name__=~"{name}(_count)?", instance="{instance}"}}')}
+            for where, query in queries():
+                with self.subTest(query=where, of=component):
+                    answer = ask(filled_in(query, instance))
+                    silent = where.startswith("Streamz") or (component, where) in self.SILENT
+                    if not silent and asked_for(query).keys() <= (mine if "$instance" in query else there):
+                        self.assertTrue(answer, query)
+
+    def test_no_alert_is_raised_by_a_fleet_that_is_well(self):
+        def rules():
+            groups = json.loads(get(f"{PROMETHEUS}/api/v1/rules")[1])["data"]["groups"]
+            found = [rule for group in groups for rule in group["rules"]]
+            return found if all(rule["health"] != "unknown" for rule in found) else None
+
+        found = until("the alerts are evaluated", rules)
+        self.assertEqual([rule["name"] for rule in found], [rule["alert"] for rule in alerts()])
+        for rule in found:
+            self.assertEqual(rule["health"], "ok", rule)
+            # What waits for its time is not raised: a fleet of seconds has few requests, and each weighs.
+            self.assertNotEqual(rule["state"], "firing", rule["name"])
+
+
+class Ending(unittest.TestCase):
+    def test_a_gateway_takes_its_leave_within_the_grace_period(self):
+        made = rendered("production")
+        FLEET.start(made, "gateway", "leaving")
+        FLEET.ready("leaving")
+        base = FLEET.url("leaving", "http")
+        _, signed_up = post(f"{base}/api/auth/register", {"email": "bob@example.org", "password": "correct horse battery"})
+        with connect(base.replace("http", "ws", 1) + "/ws?device_id=phone", additional_headers={"Authorization": f"Bearer {signed_up['access_token']}"}) as phone:
+            receive_until(phone, "welcome")
+            began = time.monotonic()
+            FLEET.processes["leaving"].send_signal(signal.SIGTERM)
+            self.assertIn("after_ms", receive_until(phone, "reconnect")["payload"])
+            with self.assertRaises(ConnectionClosed) as closed:
+                phone.recv(timeout=10)
+            self.assertEqual(closed.exception.rcvd.code, 4000)
+        grace = made.pods()["gateway"]["spec"]["terminationGracePeriodSeconds"]
+        self.assertEqual(FLEET.processes["leaving"].wait(grace), 0)
+        self.assertLess(time.monotonic() - began, grace)
+
+
+if __name__ == "__main__":
+    unittest.main()
