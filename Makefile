@@ -139,7 +139,7 @@ docs: ## the documentation of every crate, in target/doc
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 .PHONY: update-docs
-update-docs: ## write the configuration tables of the documentation, and the chart's schema of them, anew
+update-docs: ## write the configuration tables of the documentation, and what the chart has of them, anew
 	UPDATE_DOCS=1 cargo test -q -p streamz-platform --test documentation
 	python3 deploy/tests/configuration.py
 

@@ -1,6 +1,7 @@
-"""The program's variables, as docs/configuration.md has them (it is written by the program itself), in the chart's schema.
+"""What the chart has from elsewhere: the program's variables, as docs/configuration.md has them (it is written by the program
+itself), in its schema; and the configuration of coturn, for a chart has no files but its own.
 
-`python3 configuration.py` writes them into values.schema.json; `make update-docs` does so, too.
+`python3 configuration.py` brings both up to date; `make update-docs` does so, too.
 """
 
 import json
@@ -9,6 +10,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCHEMA = REPOSITORY / "helm/streamz/values.schema.json"
+TURNSERVER = REPOSITORY / "deploy/coturn/turnserver.conf"
+TURNSERVER_OF_THE_CHART = REPOSITORY / "helm/streamz/files/turnserver.conf"
 
 # The chart has values of their own for these, or a pod has nothing to choose.
 OF_THE_CHART = {
@@ -39,3 +42,4 @@ if __name__ == "__main__":
     schema = json.loads(SCHEMA.read_text())
     schema["properties"]["config"] = schema_of_config()
     SCHEMA.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
+    TURNSERVER_OF_THE_CHART.write_text(TURNSERVER.read_text())

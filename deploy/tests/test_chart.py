@@ -314,6 +314,7 @@ class Values(unittest.TestCase):
             ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
             ({"networkPolicy": {"databaseTo": ["10.0.0.0/8"]}}, "databaseTo"),
             ({"coturn": {"minPort": 80}}, "minPort"),
+            ({"coturn": {"extraArgs": ["user-quota=3"]}}, "extraArgs"),
             # Not the schema's business, but that of the templates.
             ({"database": {"url": ""}}, "database: write database.url"),
             ({"redis": {"urls": []}}, "redis: write redis.urls"),
