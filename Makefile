@@ -89,7 +89,7 @@ DEPLOY_PYTHON = $(TARGET)/deploy-python
 .PHONY: test-deploy
 test-deploy: servers node ## the chart, the image, dashboards and alerts (installs Prometheus and coturn, Helm below target/)
 	@missing=""; \
-	command -v git >/dev/null || missing="$$missing git"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	command -v prometheus >/dev/null && command -v promtool >/dev/null || missing="$$missing prometheus"; \
 	command -v turnserver >/dev/null || missing="$$missing coturn"; \
 	command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \

@@ -1,5 +1,5 @@
 """A fleet on this machine, of the very arguments and variables that the chart gives its pods, with a private Postgres and Redis
-and, if wanted, a Prometheus that watches it."""
+and, if wanted, a Prometheus that watches it. With a certificate authority in the values, Postgres and one Redis are reached by TLS."""
 
 import base64
 import json
@@ -76,11 +76,26 @@ class Fleet:
         self.processes: dict[str, subprocess.Popen] = {}
         self.ports: dict[tuple[str, str], int] = {}
         try:
+            self._certificates()
             self._postgres()
-            self.redis = [self._redis(), self._redis()]
+            self.redis = [self._redis(), self._redis(encrypted=True)]
+            self.redis_unencrypted = [self.redis[0], self._redis()]
         except BaseException:
             self.stop()
             raise
+
+    def _certificates(self):
+        """A certificate authority, and a certificate of it for this machine."""
+        def openssl(*arguments: str):
+            subprocess.run([program("openssl", "openssl"), *arguments], cwd=self.folder, check=True, capture_output=True)
+
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "ca.key", "-out", "ca.crt",
+                "-subj", "/CN=an authority of one's own", "-days", "2")
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "server.key", "-out", "server.csr",
+                "-subj", "/CN=server")
+        (self.folder / "names").write_text("subjectAltName=IP:127.0.0.1")
+        openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names",
+                "-out", "server.crt")
 
     def _postgres(self):
         port, data = free_port(), self.folder / "postgres"
@@ -89,21 +104,27 @@ class Fleet:
         if os.getuid() == 0:
             self.folder.chmod(0o755)
             shutil.chown(self.folder, "postgres")
+            shutil.chown(self.folder / "server.key", "postgres")
             as_postgres = ["runuser", "-u", "postgres", "--"]
         subprocess.run([*as_postgres, initdb, "-D", str(data), "-A", "trust", "-U", "postgres", "--no-sync", "--no-locale", "-E", "UTF8"],
                        check=True, capture_output=True, cwd="/")
         self._start("postgres", [*as_postgres, postgres, "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1",
-                                 "-c", "unix_socket_directories=", "-c", "fsync=off"], {})
-        self.database = f"postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable"
+                                 "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "ssl=on",
+                                 "-c", f"ssl_cert_file={self.folder}/server.crt", "-c", f"ssl_key_file={self.folder}/server.key"], {})
+        self.database = f"postgres://postgres@127.0.0.1:{port}/postgres?sslmode="
 
-    def _redis(self) -> str:
+    def _redis(self, encrypted: bool = False) -> str:
         port = free_port()
-        self._start(f"redis-{port}", [program("redis-server", "redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""], {})
-        return f"redis://127.0.0.1:{port}"
+        ports = ["--port", str(port)]
+        if encrypted:
+            ports = ["--port", "0", "--tls-port", str(port), "--tls-cert-file", "server.crt", "--tls-key-file", "server.key", "--tls-ca-cert-file", "ca.crt",
+                     "--tls-auth-clients", "no"]
+        self._start(f"redis-{port}", [program("redis-server", "redis-server"), *ports, "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)], {})
+        return f"{'rediss' if encrypted else 'redis'}://127.0.0.1:{port}"
 
     def _start(self, name: str, command: list[str], env: dict[str, str]):
         with open(self.folder / f"{name}.log", "w") as log:
-            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd="/",
+            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder,
                                                     env={"PATH": os.environ["PATH"], "LC_ALL": "C", **env})
 
     def environment(self, made: Rendered, component: str) -> dict[str, str]:
@@ -121,11 +142,15 @@ class Fleet:
                 env[variable["name"]] = f"{component}-0"
             else:
                 env[variable["name"]] = variable["value"]
-        env["DATABASE_URL"] = self.database
+        # What the chart mounts as /etc/streamz/ca/ca.crt is here.
+        authority = made.values["ca"]["existingSecret"] and str(self.folder / "ca.crt")
+        env["DATABASE_URL"] = self.database + (f"verify-full&sslrootcert={authority}" if authority else "disable")
         if "REDIS_URL" in env:
-            env["REDIS_URL"] = ",".join(self.redis)
-        # There is no such file here; connections to these servers are not encrypted.
-        env.pop("SSL_CERT_FILE", None)
+            env["REDIS_URL"] = ",".join(self.redis if authority else self.redis_unencrypted)
+        for name, value in env.items():
+            if value.startswith("/etc/streamz/ca/"):
+                assert made.streamz()[component]["volumeMounts"] == [{"name": "ca", "mountPath": "/etc/streamz/ca", "readOnly": True}]
+                env[name] = value.replace("/etc/streamz/ca", str(self.folder))
         return env
 
     def run(self, made: Rendered, component: str) -> subprocess.CompletedProcess:
