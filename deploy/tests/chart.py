@@ -43,7 +43,7 @@ class Rendered:
         files = (render or load().render)(values, name=release, namespace=NAMESPACE)
         self.notes = next(text for path, text in files.items() if path.endswith("NOTES.txt"))
         self.objects = [document for path, text in files.items() if not path.endswith(".txt")
-                        for document in yaml.safe_load_all(text) if document]
+                        for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
 
     def of(self, kind: str) -> list[dict]:
         return [each for each in self.objects if each["kind"] == kind]

@@ -1,7 +1,9 @@
 """The chart: lint, schemas of Kubernetes, and what has to agree between the objects that it makes."""
 
+import base64
 import json
 import re
+import shlex
 import subprocess
 import unittest
 from pathlib import Path
@@ -333,6 +335,26 @@ class Values(unittest.TestCase):
                 with self.assertRaisesRegex(helm_python.HelmError, re.escape(said)):
                     load().validate_schema(values)
                     Rendered(values)
+
+    def test_the_commands_of_the_documentation_are_right(self):
+        text = (CHART / "../../docs/kubernetes.md").read_text()
+        install, upgrade = (shlex.split(re.search(rf"^(helm {word} .*?[^\\])$", text, re.MULTILINE | re.DOTALL)[1]) for word in ("install", "upgrade"))
+        values = {}
+        for command in (install, upgrade):
+            self.assertEqual(command[2:4], ["streamz", "helm/streamz"])
+            for option, expression in zip(command, command[1:]):
+                if option == "--set":
+                    values = merged(values, helm_python.parse_set_string(expression))
+        made = Rendered(values)
+        self.assertEqual(made.pods()["gateway"]["spec"]["containers"][0]["image"], "registry.example.org/streamz:0.2.0")
+        self.assertEqual(len(base64.b64decode(made.one("Secret", "-urls")["data"]["REDIS_URL"]).split(b",")), 2)
+        self.assertTrue(made.of("Ingress"))
+        # And what is said of names and numbers.
+        for name in re.findall(r"(?:job|svc|deploy|sts)/(streamz[\w-]*)", text) + re.findall(r"Secret `([\w-]+)`", text):
+            self.assertIn(name, {each["metadata"]["name"] for each in made.objects})
+        for value in re.findall(r"`((?:gateway|migration|networkPolicy|jwt|ca|config)\.\w+)", text):
+            section, key = value.split(".")
+            self.assertIn(key, made.values[section], value)
 
     def test_switched_off_is_not_there(self):
         off = merged(example("minimal"), {"networkPolicy": {"enabled": False}, "migration": {"enabled": False}, "serviceAccount": {"create": False},
