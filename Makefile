@@ -73,6 +73,7 @@ test: servers node ## everything: units, contracts, end to end, clients, simulat
 	STREAMZ_BIN=$(TARGET)/debug/streamz cargo test --workspace --exclude streamz-simulation --no-fail-fast $(ARGS)
 	cd clients/js && npm ci --no-audit --no-fund && npm run check && npm run test:unit
 	cd console && npm run test:unit
+	$(MAKE) --no-print-directory test-deploy
 	$(SIMULATION) --features planted-bugs --test planted_bugs
 	$(SIMULATION)
 
@@ -81,6 +82,26 @@ test-browser: servers node ## the JavaScript client at a server, and the console
 	@missing=""; command -v chromium >/dev/null || missing=" chromium"; $(install_missing)
 	cargo build
 	cd clients/js && npm ci --no-audit --no-fund && export STREAMZ_BIN=$(TARGET)/debug/streamz && npm run test:integration && npm run test:browser && cd ../../console && npm test
+
+# Its packages are installed anew when their list changes.
+DEPLOY_PYTHON = $(TARGET)/deploy-python
+
+.PHONY: test-deploy
+test-deploy: servers node ## the chart, the image, dashboards and alerts (installs Prometheus and coturn, Helm below target/)
+	@missing=""; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	command -v prometheus >/dev/null && command -v promtool >/dev/null || missing="$$missing prometheus"; \
+	command -v turnserver >/dev/null || missing="$$missing coturn"; \
+	command -v python3 >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+	$(install_missing)
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is not installed: see https://www.python.org" >&2; exit 1; }
+	cmp -s deploy/tests/requirements.txt $(DEPLOY_PYTHON)/requirements.txt || { \
+		python3 -m venv --clear $(DEPLOY_PYTHON); \
+		$(DEPLOY_PYTHON)/bin/pip install -q --disable-pip-version-check -r deploy/tests/requirements.txt; \
+		cp deploy/tests/requirements.txt $(DEPLOY_PYTHON)/; }
+	cd deploy/tests/crds && npm ci --no-audit --no-fund
+	cargo build
+	STREAMZ_BIN=$(TARGET)/debug/streamz PYTHONDONTWRITEBYTECODE=1 $(DEPLOY_PYTHON)/bin/python -W error::ResourceWarning -m unittest discover -s deploy/tests
 
 .PHONY: servers
 servers:
@@ -118,8 +139,9 @@ docs: ## the documentation of every crate, in target/doc
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 .PHONY: update-docs
-update-docs: ## write the configuration tables of the documentation anew
+update-docs: ## write the configuration tables of the documentation, and what the chart has of them, anew
 	UPDATE_DOCS=1 cargo test -q -p streamz-platform --test documentation
+	python3 deploy/tests/configuration.py
 
 ##@ Longer runs
 
