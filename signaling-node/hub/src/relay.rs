@@ -164,8 +164,10 @@ impl Hub {
         sending.resubmitted
             && sending.to.is_none()
             && (sending.accepted_at + self.limits.offline_grace <= self.recovered_at
+                || self.loading != Loading::Done
                 || self.missed.iter().any(|(device, _)| gone(device))
-                || self.devices.iter().any(|known| known.device.is_online && gone(&known.device.device_id)))
+                // One that said goodbye since is offline, as is one that never was there: nobody knows which.
+                || self.devices.iter().any(|known| gone(&known.device.device_id)))
     }
 
     /// The sessions that a message is meant for, fixed when it is accepted.

@@ -169,7 +169,10 @@ mod tests {
         SlotRow { assignment: Assignment { tenure: tenure(slot, epoch), owner }, moving_to }
     }
 
-    fn seen(takeovers: &Takeovers) -> Vec<(Cause, Option<NodeId>, usize, usize, Option<Millis>)> {
+    /// Cause, from whom, slots, waiting, end.
+    type Seen = (Cause, Option<NodeId>, usize, usize, Option<Millis>);
+
+    fn seen(takeovers: &Takeovers) -> Vec<Seen> {
         let one = |one: &Takeover| (one.cause, one.from, one.slots, one.recovering, one.confirmed);
         takeovers.iter().map(one).collect()
     }

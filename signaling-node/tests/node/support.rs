@@ -278,6 +278,7 @@ fn replica(attached: Attached, attach: &Attach) -> Replica {
         over: Vec::new(),
         lossy: attached.lossy,
         floor: attached.floor,
+        confirmed: vec![],
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::scene::{Backend, Phase, Scene};
+use crate::scene::{Backend, Scene};
 
 /// An attempt that takes longer is given up, as clients do.
 const DIAL: Duration = Duration::from_secs(5);
@@ -44,19 +44,16 @@ pub(crate) struct Device {
 enum End {
     Lost(Option<u16>),
     Drained,
-    Left,
 }
 
 impl Device {
-    /// Lives until it is told to leave.
+    /// Lives until it is dropped.
     pub(crate) async fn live(self) {
         let mut failures = 0;
-        let mut phase = self.scene.phase.subscribe();
-        while *phase.borrow_and_update() != Phase::Leave {
+        loop {
             let picked = self.scene.rotation.borrow().choose(&mut rand::rng()).cloned();
             if let Some(backend) = picked {
                 match self.connect(&backend).await {
-                    Some(End::Left) => return,
                     Some(End::Drained) => continue,
                     Some(End::Lost(_)) => failures = 0,
                     None => failures += 1,
@@ -85,14 +82,13 @@ impl Device {
         };
         let code = match &end {
             End::Lost(code) => *code,
-            End::Drained | End::Left => None,
+            End::Drained => None,
         };
         self.scene.observer().closed(self.scene.now(), self.number, pipe, code);
-        (welcomed || matches!(end, End::Left)).then_some(end)
+        welcomed.then_some(end)
     }
 
     async fn serve(&self, pipe: usize, mut socket: WebSocketStream<TcpStream>, welcomed: &mut bool) -> End {
-        let mut phase = self.scene.phase.subscribe();
         let mut heard = Instant::now();
         let mut talk = tokio::time::interval(self.scene.pace);
         talk.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -144,14 +140,7 @@ impl Device {
                 }
                 () = sleep_until(leave.unwrap_or(far)) => return End::Drained,
                 () = sleep_until(heard + PATIENCE) => return End::Lost(None),
-                changed = phase.changed() => {
-                    if changed.is_err() || *phase.borrow_and_update() == Phase::Leave {
-                        // The server's goodbye is not waited for.
-                        let _ = timeout(PATIENCE, socket.close(None)).await;
-                        return End::Left;
-                    }
-                }
-                _ = talk.tick(), if *self.scene.phase.borrow() == Phase::Talk => {
+                _ = talk.tick(), if *self.scene.talking.borrow() => {
                     let others = self.scene.names.len() - 1;
                     let to = (self.own + 1 + rand::rng().random_range(0..others)) % self.scene.names.len();
                     write.extend(self.says(Deed::Chat(self.scene.names[to].clone())));

@@ -20,25 +20,14 @@ pub(crate) struct Backend {
     pub(crate) address: String,
 }
 
-/// What devices do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    /// They talk, and ring each other.
-    Talk,
-    /// They stay connected and listen.
-    Rest,
-    /// They go.
-    Leave,
-}
-
 /// The place of a run.
 pub(crate) struct Scene {
     started: Instant,
     observer: Mutex<Observer>,
     /// The gateways that new connections are given to.
     pub(crate) rotation: watch::Sender<Vec<Backend>>,
-    /// What devices do.
-    pub(crate) phase: watch::Sender<Phase>,
+    /// Whether devices talk and ring each other; else they stay connected and listen.
+    pub(crate) talking: watch::Sender<bool>,
     /// Between two messages of a device.
     pub(crate) pace: Duration,
     /// The devices of each user.
@@ -59,7 +48,7 @@ impl Scene {
             started: Instant::now(),
             observer: Mutex::new(Observer::new(BEGUN, limits, transit, users, &names)),
             rotation: watch::Sender::new(Vec::new()),
-            phase: watch::Sender::new(Phase::Talk),
+            talking: watch::Sender::new(true),
             pace,
             names,
         }

@@ -19,7 +19,7 @@ use crate::faults::Fault;
 use crate::figures::{Figures, millis};
 use crate::netns::Netns;
 use crate::proxy::Proxy;
-use crate::scene::{Backend, Phase, Scene};
+use crate::scene::{Backend, Scene};
 
 /// All must be well again this long after the end of a fault.
 const WELL_WITHIN: Duration = Duration::from_secs(60);
@@ -290,15 +290,14 @@ impl Stage {
     /// # Errors
     /// What does not hold, in words.
     pub async fn judge(mut self, figures: &mut [Figures]) -> Result<(), String> {
-        self.scene.phase.send_replace(Phase::Rest);
+        self.scene.talking.send_replace(false);
         let deadline = tokio::time::Instant::now() + SETTLED_WITHIN;
         while self.scene.observer().standing().open > 0 && tokio::time::Instant::now() < deadline {
             sleep(Duration::from_millis(50)).await;
         }
         let rested = self.scene.now();
         let streams = self.streams();
-        self.scene.phase.send_replace(Phase::Leave);
-        // Their connections count as they were at rest.
+        // Without a goodbye: their connections count as they were at rest.
         self.devices.abort_all();
         while self.devices.join_next().await.is_some() {}
         for figure in figures.iter_mut() {

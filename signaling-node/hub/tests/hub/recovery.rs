@@ -174,6 +174,25 @@ fn a_message_that_was_confirmed_is_delivered() {
     assert_eq!(seen.heard(2), ["not_delivered m expired"], "a later one says nothing of it");
 }
 
+/// One that said goodbye before the hub died was meant, too, and never got it.
+#[test]
+fn a_message_to_all_is_delivered_only_if_nobody_can_be_missing() {
+    let sender = SessionId(Uuid::from_u128(2));
+    for (devices, outcome) in
+        [(&["tv", "phone"][..], "delivered m"), (&["tv", "phone", "cam"][..], "not_delivered m expired")]
+    {
+        let (mut bench, _) = Bench::recovering(devices, &[GATEWAY]);
+        bench.load();
+        bench.roster(&[1, 2]);
+        let open = vec![whole(offer(sender, "phone", 5, "m", "", START))];
+        bench.announce(2, Replica { next_number: 6, open, ..replica("phone", 2) });
+        let confirmed = vec![Mid { session: sender, number: 5 }];
+        let tv = Replica { heard: vec![heard(2, 5)], confirmed, last_seq: 3, acked: 3, ..replica("tv", 1) };
+        let seen = bench.announce(1, tv);
+        assert!(seen.heard(2).contains(&outcome.to_owned()), "{devices:?}: {:?}", seen.heard(2));
+    }
+}
+
 #[test]
 fn a_message_that_waits_for_its_confirmation_still_does() {
     let mid = Mid { session: SessionId(Uuid::from_u128(2)), number: 5 };
