@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use chrono::Utc;
+use futures_util::{StreamExt, TryStreamExt};
 use secrecy::{ExposeSecret, SecretString};
 use streamz_auth::{NewPassword, PasswordPool, PoolSize, SigningKey, TokenIssuer};
 use streamz_client::Api;
@@ -19,6 +20,8 @@ const TOKEN_LIFE: std::time::Duration = std::time::Duration::from_secs(3600);
 const DEVICES_ONLINE: usize = 32;
 /// The password of all accounts of a bench that makes them itself.
 const PASSWORD_BYTES: usize = 24;
+/// Accounts that are written at the same time.
+const AT_ONCE: usize = 16;
 
 /// Why there are no accounts.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,8 @@ pub(crate) struct Device {
 pub(crate) struct Pair {
     pub(crate) one: Device,
     pub(crate) other: Device,
+    /// Whose they are, where that is known.
+    pub(crate) user: Option<UserId>,
 }
 
 /// Everybody.
@@ -74,22 +79,29 @@ impl Accounts {
         let run = Uuid::new_v4().simple().to_string();
         let mut accounts = Self::none(password);
         let mut users = Vec::with_capacity(pairs);
-        for number in 0..pairs {
+        let (store, hash, run) = (&store, &hash, &run);
+        let write = |number: usize| async move {
             let email = format!("bench-{run}-{number}@streamz.invalid");
             let now = Utc::now();
-            let new = NewUser { email: &email, password_hash: &hash, first_name: None, last_name: None };
+            let new = NewUser { email: &email, password_hash: hash, first_name: None, last_name: None };
             let user = store.create_user(new, now).await.map_err(|e| failed(&e))?;
             for device_id in ["one", "other"] {
                 let new =
                     NewDevice { user_id: user.id, device_id, device_name: device_id, device_type: "bench" };
                 store.create_device(new, u32::MAX, now).await.map_err(|e| failed(&e))?;
             }
-            let token = issuer.issue(UserId(user.id), Uuid::new_v4(), now);
-            accounts.pairs.push(Pair::of("one", "other", &Arc::new(token.expose().into())));
+            Ok::<_, AccountsError>((user.id, email))
+        };
+        let mut written = futures_util::stream::iter((0..pairs).map(write)).buffered(AT_ONCE);
+        while let Some((user, email)) = written.try_next().await? {
+            let token = issuer.issue(UserId(user), Uuid::new_v4(), Utc::now());
+            let pair = Pair::of("one", "other", &Arc::new(token.expose().into()));
+            accounts.pairs.push(Pair { user: Some(UserId(user)), ..pair });
             accounts.emails.push(email);
-            users.push(user.id);
+            users.push(user);
         }
-        accounts.made = Some((store, users));
+        drop(written);
+        accounts.made = Some((store.clone(), users));
         Ok(accounts)
     }
 
@@ -168,7 +180,7 @@ impl Accounts {
 impl Pair {
     fn of(one: &str, other: &str, token: &Arc<SecretString>) -> Self {
         let device = |id: &str| Device { id: id.to_owned(), token: token.clone() };
-        Self { one: device(one), other: device(other) }
+        Self { one: device(one), other: device(other), user: None }
     }
 }
 

@@ -28,8 +28,9 @@ pub struct BenchArgs {
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
     pub(crate) only: Vec<Part>,
 
-    /// Idle devices to connect [default: 10000; 1000 with --quick]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(4..=18_000))]
+    /// Idle devices to connect [default: 10000; 1000 with --quick; as many as open files allow with --scale]. One
+    /// process takes 18000, a cluster as many for each gateway
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(4..=1_000_000))]
     pub(crate) devices: Option<u32>,
 
     /// Rounds of each measurement; their median counts [default: 5; 2 with --quick]
@@ -43,6 +44,32 @@ pub struct BenchArgs {
     /// Messages per second of the measurements at a fixed load, spread over 100 pairs of devices
     #[arg(long, value_name = "NUMBER", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
     pub(crate) load: u32,
+
+    /// Measure a cluster instead of one process: this many gateways, with a Postgres and a Redis of their own, which
+    /// must be installed
+    #[arg(long, value_name = "NUMBER", conflicts_with = "url", value_parser = clap::value_parser!(u32).range(1..=5))]
+    pub(crate) gateways: Option<u32>,
+
+    /// Signaling nodes of the cluster [default: 2]
+    #[arg(long, value_name = "NUMBER", requires = "gateways", value_parser = clap::value_parser!(u32).range(1..=5))]
+    pub(crate) nodes: Option<u32>,
+
+    /// Instances of Redis of the cluster [default: 1]
+    #[arg(long, value_name = "NUMBER", requires = "gateways", value_parser = clap::value_parser!(u32).range(1..=4))]
+    pub(crate) redis: Option<u32>,
+
+    /// Nodes of the cluster that are killed, and as many that are drained [default: 15; 2 with --quick]
+    #[arg(long, value_name = "NUMBER", requires = "gateways", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) failovers: Option<u32>,
+
+    /// Measure only this, on a cluster of three gateways or more: so many devices are on one gateway, it is killed, and
+    /// all come back through the others
+    #[arg(long, value_name = "DEVICES", requires = "gateways", value_parser = clap::value_parser!(u32).range(4..=18_000))]
+    pub(crate) reconnect_storm: Option<u32>,
+
+    /// Measure only this: whether a message and a device cost the same with more gateways, and with more devices
+    #[arg(long, requires = "gateways", conflicts_with = "reconnect_storm")]
+    pub(crate) scale: bool,
 
     /// The program to start as the server [default: this one]
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
@@ -78,6 +105,12 @@ pub(crate) enum Role {
     /// Serve as the bare forwarder until the standard input ends.
     #[command(hide = true)]
     Forwarder,
+    /// Serve as the bare hop over Redis until the standard input ends.
+    #[command(hide = true)]
+    Hop,
+    /// Be as many devices as the standard input says.
+    #[command(hide = true)]
+    Crowd,
 }
 
 /// What can be measured.
@@ -93,6 +126,8 @@ pub(crate) enum Part {
     Storm,
     /// Memory of idle devices
     Idle,
+    /// A cluster's pauses: nodes killed, drained and added
+    Pauses,
 }
 
 impl BenchArgs {
@@ -137,6 +172,15 @@ mod tests {
     fn without_words_everything_is_measured() {
         let args = parse(&[]).unwrap();
         assert!(args.measures(Part::Idle) && args.measures(Part::Storm) && !args.quick);
+    }
+
+    #[test]
+    fn what_belongs_to_a_cluster_needs_its_gateways() {
+        for words in [&["--nodes", "2"][..], &["--redis", "2"], &["--scale"], &["--reconnect-storm", "100"]] {
+            assert!(parse(words).is_err(), "{words:?}");
+            assert!(parse(&[words, &["--gateways", "3"]].concat()).is_ok(), "{words:?}");
+        }
+        assert!(parse(&["--gateways", "2", "--url", "http://h:1"]).is_err());
     }
 
     #[test]

@@ -64,14 +64,14 @@ impl Figures {
 }
 
 #[derive(Clone, Copy)]
-struct Round {
-    cpu_micros: Option<f64>,
-    per_second: f64,
+pub(crate) struct Round {
+    pub(crate) cpu_micros: Option<f64>,
+    pub(crate) per_second: f64,
     count: u64,
 }
 
 /// Connects all pairs, both devices of each one after the other, and closes them again.
-async fn round(server: &Server, dialect: Dialect, pairs: &[Pair]) -> Result<Round, Failure> {
+pub(crate) async fn round(server: &Server, dialect: Dialect, pairs: &[Pair]) -> Result<Round, Failure> {
     let watched = !server.processes.0.is_empty();
     let before = server.processes.cpu()?;
     let began = Instant::now();

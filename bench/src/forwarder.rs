@@ -37,7 +37,7 @@ pub async fn serve_until_stdin_ends() -> io::Result<()> {
     }
 }
 
-async fn stdin_ends() -> io::Result<()> {
+pub(crate) async fn stdin_ends() -> io::Result<()> {
     let read = || io::copy(&mut io::stdin().lock(), &mut io::sink());
     tokio::task::spawn_blocking(read).await?.map(drop)
 }

@@ -87,12 +87,12 @@ pub(crate) async fn measure(bench: &mut Bench, streamz: Server) {
 }
 
 /// KiB that each of the second half added.
-fn slope(resident: &[u64], devices: usize) -> f64 {
+pub(crate) fn slope(resident: &[u64], devices: usize) -> f64 {
     let (first, all) = (resident[0] as f64, resident[1] as f64);
     (all - first) / devices as f64 / 1024.0
 }
 
-async fn bare(server: &Server, pairs: &[Pair]) -> Result<Vec<[Peer; 2]>, Failure> {
+pub(crate) async fn bare(server: &Server, pairs: &[Pair]) -> Result<Vec<[Peer; 2]>, Failure> {
     let connect = |pair: &Pair| {
         let (address, pair) = (server.address.clone(), pair.clone());
         async move {

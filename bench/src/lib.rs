@@ -6,14 +6,18 @@
 //! own, are measured by turns by the same peers with the same bytes, and of several rounds the median counts.
 //!
 //! * [`BenchArgs`] and [`run`] are all that the binary needs;
-//! * one file for each thing that is measured: `connect`, `relay`, `storm`, `idle`, `start`;
+//! * one file for each thing that is measured of one process: `connect`, `relay`, `storm`, `idle`, `start`;
+//! * `cluster` measures a whole fleet, with `crowd` for devices that one process could not have, and `hop` beside it;
 //! * [`report`] is what comes out, as text and as JSON.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accounts;
 mod args;
+mod cluster;
 mod connect;
+mod crowd;
 pub mod forwarder;
+mod hop;
 mod idle;
 mod latency;
 mod machine;

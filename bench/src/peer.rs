@@ -69,6 +69,12 @@ pub(crate) struct Frame<'a> {
 pub(crate) struct Payload<'a> {
     pub(crate) sdp: Option<&'a str>,
     pub(crate) id: Option<&'a str>,
+    pub(crate) session_id: Option<&'a str>,
+    pub(crate) resumed: Option<bool>,
+    /// Why something was not delivered.
+    pub(crate) reason: Option<&'a str>,
+    /// What an error is.
+    pub(crate) code: Option<&'a str>,
 }
 
 impl<'a> Frame<'a> {
@@ -92,6 +98,16 @@ impl Acks {
         self.awaited |= !matches!(frame.r#type, "delivered" | "not_delivered" | "error");
     }
 
+    /// Of a session that goes on.
+    pub(crate) fn since(last: u64) -> Self {
+        Self { last, said: last, awaited: false }
+    }
+
+    /// The last `seq` that was received.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
     pub(crate) fn urgent(&self) -> bool {
         self.last - self.said >= ACK_EVERY
     }
@@ -105,6 +121,20 @@ impl Acks {
         (self.said, self.awaited) = (self.last, false);
         Some(Message::text(format!("{{\"type\":\"ack\",\"payload\":{{\"seq\":{}}}}}", self.last)))
     }
+}
+
+/// What a device needs to go on where it was.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    pub(crate) last_seq: u64,
+}
+
+/// What `welcome` said.
+#[derive(Debug, Default)]
+pub(crate) struct Welcome {
+    pub(crate) session: String,
+    pub(crate) resumed: bool,
 }
 
 /// A connected device.
@@ -122,9 +152,24 @@ impl Peer {
         device: &Device,
         path: &str,
     ) -> Result<Self, PeerError> {
+        Ok(Self::attach(address, dialect, device, path, None).await?.0)
+    }
+
+    /// The same, with what the `welcome` said, and with a session to go on with.
+    pub(crate) async fn attach(
+        address: &str,
+        dialect: Dialect,
+        device: &Device,
+        path: &str,
+        session: Option<&Session>,
+    ) -> Result<(Self, Welcome), PeerError> {
+        let resume = |session: &Session| format!("&session_id={}&last_seq={}", session.id, session.last_seq);
         let url = match dialect {
             Dialect::Bare => format!("ws://{address}/{path}"),
-            Dialect::Simple | Dialect::V1 => format!("ws://{address}/ws?device_id={}", device.id),
+            Dialect::Simple | Dialect::V1 => {
+                let resume = session.map(resume).unwrap_or_default();
+                format!("ws://{address}/ws?device_id={}{resume}", device.id)
+            }
         };
         let mut request = url.into_client_request()?;
         if dialect != Dialect::Bare {
@@ -142,19 +187,30 @@ impl Peer {
             let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
             let acks = Acks::default();
             let mut peer = Self { socket, acks, acknowledges: dialect == Dialect::V1 };
+            let mut welcome = Welcome::default();
             if dialect != Dialect::Bare {
-                peer.welcome().await?;
+                welcome = peer.welcome().await?;
+                if let Some(session) = session.filter(|_| welcome.resumed) {
+                    peer.acks = Acks::since(session.last_seq);
+                }
             }
-            Ok(peer)
+            Ok((peer, welcome))
         };
         tokio::time::timeout(CONNECT_WITHIN, attempt).await.map_err(|_| PeerError::TimedOut)?
     }
 
-    async fn welcome(&mut self) -> Result<(), PeerError> {
+    async fn welcome(&mut self) -> Result<Welcome, PeerError> {
         let text = text(self.socket.next().await)?.ok_or(PeerError::Unreadable)?;
         let frame = Frame::read(&text)?;
         self.acks.received(&frame);
-        if frame.r#type == "welcome" { Ok(()) } else { Err(PeerError::Unreadable) }
+        if frame.r#type != "welcome" {
+            return Err(PeerError::Unreadable);
+        }
+        let Payload { session_id, resumed, .. } = frame.payload;
+        Ok(Welcome {
+            session: session_id.unwrap_or_default().to_owned(),
+            resumed: resumed.unwrap_or_default(),
+        })
     }
 
     /// Says goodbye, so that the server need not keep the session.

@@ -76,7 +76,7 @@ impl Figures {
 
 pub(crate) struct Piece {
     pub(crate) tally: Tally,
-    cpu_micros: Option<f64>,
+    pub(crate) cpu_micros: Option<f64>,
 }
 
 pub(crate) async fn measure(bench: &mut Bench, streamz: &Server, forwarder: Option<&Server>) {

@@ -46,9 +46,9 @@ pub struct Row {
     pub streamz: Option<f64>,
     /// The least and the most of the rounds.
     pub range: Option<(f64, f64)>,
-    /// The forwarder: the median of the same rounds.
+    /// What it is measured beside: the median of the same rounds. That is the forwarder, unless the part says otherwise.
     pub forwarder: Option<f64>,
-    /// The median of the rounds' ratios. None if the forwarder was not measured.
+    /// The median of the rounds' ratios. None if nothing was measured beside it.
     pub ratio: Option<f64>,
     /// What it should be at most.
     pub budget: Option<Budget>,
@@ -72,6 +72,10 @@ pub enum Unit {
     Mib,
     /// So many a second.
     PerSecond,
+    /// So many.
+    Count,
+    /// Processors that were busy.
+    Cores,
 }
 
 /// What a figure should be at most.
@@ -145,6 +149,8 @@ impl Unit {
             Unit::Kib => "KiB",
             Unit::Mib => "MiB",
             Unit::PerSecond => "/s",
+            Unit::Count => "",
+            Unit::Cores => "cpus",
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::report::{Report, Row};
 use crate::servers::{Own, Server, ServerError};
 use crate::traffic::Tally;
-use crate::{connect, forwarder, idle, relay, start, storm};
+use crate::{cluster, connect, crowd, forwarder, hop, idle, relay, start, storm};
 
 /// Why a bench gave no report, or not the whole.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +40,9 @@ pub enum BenchError {
         /// How many.
         count: usize,
     },
-    /// The forwarder failed.
-    #[error("the forwarder failed: {0}")]
-    Forwarder(#[source] io::Error),
+    /// A process beside failed: the forwarder, the hop, or a part of the crowd.
+    #[error("a process of the bench failed: {0}")]
+    Role(#[source] io::Error),
 }
 
 /// Why one measurement failed.
@@ -70,6 +70,9 @@ macro_rules! setup_error {
     };
 }
 setup_error!(ServerError, AccountsError, io::Error);
+
+/// Devices that the bench has in its own process: below the usual limit on open files.
+const ONE_PROCESS: usize = 18_000;
 
 /// Everything that the measurements share.
 pub(crate) struct Bench {
@@ -118,15 +121,31 @@ impl Bench {
 /// # Errors
 /// [`BenchError`]. A budget that was missed is not an error; a measurement that failed is.
 pub async fn run(args: BenchArgs) -> Result<(), BenchError> {
-    if let Some(Role::Forwarder) = args.role {
-        return forwarder::serve_until_stdin_ends().await.map_err(BenchError::Forwarder);
+    if let Some(role) = args.role {
+        let served = match role {
+            Role::Forwarder => forwarder::serve_until_stdin_ends().await,
+            Role::Hop => hop::serve_until_stdin_ends().await,
+            Role::Crowd => crowd::serve_until_stdin_ends().await,
+        };
+        return served.map_err(BenchError::Role);
     }
     let (began, clock) = (Utc::now(), Instant::now());
     let machine = Machine::look();
-    let plan = Plan::of(&args);
-    let (own, accounts, subject) = prepare(&args, &plan).await?;
+    let cluster = cluster::Subject::of(&args)?;
+    let plan = match &cluster {
+        Some(cluster) => cluster.plan(&args)?,
+        None => Plan::of(&args),
+    };
+    let (own, accounts, subject) = match &cluster {
+        Some(cluster) => (None, Accounts::nobody(), cluster.words()),
+        None => prepare(&args, &plan).await?,
+    };
+    let steps = match &cluster {
+        Some(cluster) => cluster.steps(&args, &plan),
+        None => steps(&args, &plan),
+    };
     let mut bench = Bench {
-        progress: Progress::of(steps(&args, &plan)),
+        progress: Progress::of(steps),
         plan,
         own,
         accounts,
@@ -135,16 +154,26 @@ pub async fn run(args: BenchArgs) -> Result<(), BenchError> {
             "A ratio is the median of the rounds' ratios; in each round Streamz and the forwarder took turns under the \
              same load, from the same peers."
                 .to_owned(),
-            "Processor time is that of the server's process alone; delays and throughput share the machine's cores with \
-             the load."
-                .to_owned(),
+            match cluster {
+                Some(_) => "Processor time is that of all processes of the cluster; delays and throughput share the \
+                            machine's cores with the load.",
+                None => "Processor time is that of the server's process alone; delays and throughput share the machine's \
+                         cores with the load.",
+            }
+            .to_owned(),
         ],
         failures: Vec::new(),
     };
+    let work = async {
+        match &cluster {
+            Some(cluster) => cluster.measure(&args, &mut bench).await,
+            None => measure(&args, &mut bench).await,
+        }
+    };
     let outcome = tokio::select! {
-        outcome = measure(&args, &mut bench) => outcome,
+        outcome = work => outcome,
         // Children end with their handles.
-        interrupted = tokio::signal::ctrl_c() => {
+        interrupted = interrupted() => {
             interrupted?;
             Err(BenchError::Setup("interrupted".to_owned()))
         }
@@ -176,6 +205,15 @@ pub async fn run(args: BenchArgs) -> Result<(), BenchError> {
     }
 }
 
+/// Ctrl-C, or a supervisor that has waited for long enough.
+async fn interrupted() -> io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
 async fn prepare(args: &BenchArgs, plan: &Plan) -> Result<(Option<Own>, Accounts, String), BenchError> {
     if let Some(url) = &args.url {
         use secrecy::ExposeSecret;
@@ -186,6 +224,14 @@ async fn prepare(args: &BenchArgs, plan: &Plan) -> Result<(Option<Own>, Accounts
             _ => Accounts::register(url, args.accounts as usize).await?,
         };
         return Ok((None, accounts, format!("the deployment at {url}")));
+    }
+    if plan.idle_devices > ONE_PROCESS {
+        return Err(BenchError::Setup(format!(
+            "--devices: one process is measured with {ONE_PROCESS} at most"
+        )));
+    }
+    if args.only.contains(&Part::Pauses) {
+        return Err(BenchError::Setup("--only pauses: those are of a cluster; give --gateways".to_owned()));
     }
     // It will run in a folder of its own.
     let program = match &args.server {

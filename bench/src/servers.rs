@@ -17,9 +17,9 @@ use uuid::Uuid;
 use crate::process::{ProcessError, Processes};
 
 /// How long a server may take until it answers.
-const START_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const START_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take to end in order.
-const END_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const END_WITHIN: Duration = Duration::from_secs(10);
 /// Between two questions whether it is there: small beside what a start takes.
 const ASK_EVERY: Duration = Duration::from_micros(250);
 
@@ -123,10 +123,31 @@ impl Server {
 
     /// A bare forwarder, from this very program.
     pub(crate) async fn forwarder() -> Result<Self, ServerError> {
+        let (mut server, line) = Self::role("forwarder", "").await?;
+        match line.trim().parse::<u16>() {
+            Ok(port) => {
+                server.address = format!("127.0.0.1:{port}");
+                Ok(server)
+            }
+            Err(_) => Err(ServerError::Ended { program: std::env::current_exe()?, log: line }),
+        }
+    }
+
+    /// A bare hop over the Redis at `url`, from this very program. It has no address.
+    pub(crate) async fn hop(url: &str) -> Result<Self, ServerError> {
+        let (server, line) = Self::role("hop", &format!("{url}\n")).await?;
+        match line.trim() {
+            "ready" => Ok(server),
+            _ => Err(ServerError::Ended { program: std::env::current_exe()?, log: line }),
+        }
+    }
+
+    /// A hidden role of this program, and the first line that it prints.
+    async fn role(role: &str, input: &str) -> Result<(Self, String), ServerError> {
         let program = std::env::current_exe()?;
         let mut command = Command::new(&program);
         command
-            .args(["bench", "forwarder"])
+            .args(["bench", role])
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -134,18 +155,18 @@ impl Server {
             .kill_on_drop(true);
         let spawn = |source| ServerError::Spawn { program: program.clone(), source };
         let mut child = command.spawn().map_err(spawn)?;
+        if let Some(stdin) = &mut child.stdin {
+            stdin.write_all(input.as_bytes()).await?;
+        }
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
             let mut stdout = BufReader::new(stdout);
             let read = stdout.read_line(&mut line);
             let silent =
-                |_| ServerError::Silent { program: program.clone(), log: "it names no port".to_owned() };
+                |_| ServerError::Silent { program: program.clone(), log: "it says nothing".to_owned() };
             timeout(START_WITHIN, read).await.map_err(silent)??;
         }
-        match line.trim().parse::<u16>() {
-            Ok(port) => Ok(Self::of(format!("127.0.0.1:{port}"), child)),
-            Err(_) => Err(ServerError::Ended { program, log: line }),
-        }
+        Ok((Self::of(String::new(), child), line))
     }
 
     /// A deployment that runs, on these processes of this machine.
@@ -187,9 +208,7 @@ impl Server {
     pub(crate) async fn end(mut self) -> io::Result<()> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         drop(child.stdin.take());
-        if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-            kill_process(pid, Signal::TERM)?;
-        }
+        signal(&child, Signal::TERM)?;
         match timeout(END_WITHIN, child.wait()).await {
             Ok(status) => status.map(drop),
             Err(_) => child.kill().await,
@@ -197,15 +216,29 @@ impl Server {
     }
 }
 
+/// Sends a signal to a child, if it has not ended.
+pub(crate) fn signal(child: &Child, signal: Signal) -> io::Result<()> {
+    match child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+        Some(pid) => Ok(kill_process(pid, signal)?),
+        None => Ok(()),
+    }
+}
+
 /// The system names one; for a moment another process could take it.
-fn free_port() -> io::Result<u16> {
+pub(crate) fn free_port() -> io::Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 async fn is_healthy(address: &str) -> bool {
+    answers(address, "/health").await
+}
+
+/// Whether `GET` of this path is answered with 200.
+pub(crate) async fn answers(address: &str, path: &str) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
         let mut status = [0; 12];
         stream.read_exact(&mut status).await?;
         Ok::<_, io::Error>(status == *b"HTTP/1.1 200")
@@ -214,7 +247,7 @@ async fn is_healthy(address: &str) -> bool {
 }
 
 /// The end of a log, for an error.
-fn tail(path: &Path) -> String {
+pub(crate) fn tail(path: &Path) -> String {
     let log = std::fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(10)..].join("\n")

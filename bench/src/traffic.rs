@@ -1,10 +1,12 @@
 //! Messages between pairs of devices, and what became of them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use streamz_protocol::UserId;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
@@ -35,15 +37,31 @@ pub(crate) struct Link {
     from: Peer,
     to: Peer,
     to_id: String,
+    user: Option<UserId>,
 }
 
 impl Link {
+    /// Both at the same server.
     pub(crate) async fn connect(address: &str, dialect: Dialect, pair: &Pair) -> Result<Self, PeerError> {
+        Self::connect_across([address, address], dialect, pair).await
+    }
+
+    /// The sender at the first address, the receiver at the second.
+    pub(crate) async fn connect_across(
+        [one, other]: [&str; 2],
+        dialect: Dialect,
+        pair: &Pair,
+    ) -> Result<Self, PeerError> {
         // Sign-ins are unique, and names of devices only within an account.
         let path = uuid::Uuid::new_v4().simple().to_string();
-        let from = Peer::connect(address, dialect, &pair.one, &path).await?;
-        let to = Peer::connect(address, dialect, &pair.other, &path).await?;
-        Ok(Self { from, to, to_id: pair.other.id.clone() })
+        let from = Peer::connect(one, dialect, &pair.one, &path).await?;
+        let to = Peer::connect(other, dialect, &pair.other, &path).await?;
+        Ok(Self { from, to, to_id: pair.other.id.clone(), user: pair.user })
+    }
+
+    /// Whose devices they are, where that is known.
+    pub(crate) fn user(&self) -> Option<UserId> {
+        self.user
     }
 
     pub(crate) async fn connect_all(
@@ -71,6 +89,8 @@ pub(crate) struct Tally {
     pub(crate) delivered: u64,
     /// Frames that say that something went wrong.
     pub(crate) refused: u64,
+    /// What they say.
+    pub(crate) reasons: BTreeMap<String, u64>,
     /// The load was not made as it should.
     pub(crate) late: bool,
     /// From the call that sends to the text in the receiver's hand.
@@ -78,16 +98,41 @@ pub(crate) struct Tally {
     /// The same to the outcome.
     pub(crate) outcomes: Latencies,
     pub(crate) elapsed: Duration,
+    /// Each message on its own, if that was asked for.
+    pub(crate) trips: Vec<Trip>,
+}
+
+/// The way of one message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trip {
+    /// Whose devices these are.
+    pub(crate) user: UserId,
+    pub(crate) sent: Instant,
+    /// From the call that sends to the text in the receiver's hand.
+    pub(crate) took: Duration,
 }
 
 impl Tally {
     fn new() -> Self {
-        let (delays, outcomes) = (Latencies::new(), Latencies::new());
-        let elapsed = Duration::ZERO;
-        Self { sent: 0, received: 0, delivered: 0, refused: 0, late: false, delays, outcomes, elapsed }
+        Self {
+            sent: 0,
+            received: 0,
+            delivered: 0,
+            refused: 0,
+            reasons: BTreeMap::new(),
+            late: false,
+            delays: Latencies::new(),
+            outcomes: Latencies::new(),
+            elapsed: Duration::ZERO,
+            trips: Vec::new(),
+        }
     }
 
-    fn add(&mut self, other: &Self) {
+    fn add(&mut self, mut other: Self) {
+        self.trips.append(&mut other.trips);
+        for (reason, count) in other.reasons {
+            *self.reasons.entry(reason).or_default() += count;
+        }
         self.sent += other.sent;
         self.received += other.received;
         self.delivered += other.delivered;
@@ -112,6 +157,17 @@ pub(crate) async fn run(
     pace: Pace,
     length: Duration,
 ) -> Result<(Vec<Link>, Tally), PeerError> {
+    run_noting(links, with_id, pace, length, false).await
+}
+
+/// The same, and notes each message's way if `each` says so.
+pub(crate) async fn run_noting(
+    links: Vec<Link>,
+    with_id: bool,
+    pace: Pace,
+    length: Duration,
+    each: bool,
+) -> Result<(Vec<Link>, Tally), PeerError> {
     let count = links.len();
     let mut tasks = JoinSet::new();
     for (number, link) in links.into_iter().enumerate() {
@@ -122,13 +178,13 @@ pub(crate) async fn run(
                 Schedule::Every { interval, first: interval.mul_f64(number as f64 / count as f64) }
             }
         };
-        tasks.spawn(Flow::new(with_id, schedule, length).run(link));
+        tasks.spawn(Flow::new(with_id, schedule, length).run(link, each));
     }
     let mut all = Tally::new();
     let mut back = Vec::with_capacity(count);
     while let Some(done) = tasks.join_next().await {
         let (link, tally) = done.map_err(|_| PeerError::Unreadable)??;
-        all.add(&tally);
+        all.add(tally);
         back.push(link);
     }
     Ok((back, all))
@@ -182,8 +238,10 @@ impl Flow {
         }
     }
 
-    async fn run(self, link: Link) -> Result<(Link, Tally), PeerError> {
-        let Link { from, to, to_id } = link;
+    async fn run(self, link: Link, each: bool) -> Result<(Link, Tally), PeerError> {
+        let Link { from, to, to_id, user } = link;
+        let (mut trips, mut reasons) = (Vec::new(), BTreeMap::new());
+        let noted = user.filter(|_| each);
         let (mut sender, mut receiver) = (Half::of(from), Half::of(to));
         let (sink, echo) = (&sender.sink, &receiver.sink);
         let (mut delays, mut outcomes) = (Latencies::new(), Latencies::new());
@@ -194,14 +252,22 @@ impl Flow {
                 echo,
                 &mut receiver.acks,
                 receiver.acknowledges,
-                |frame| { self.arrived(frame, &mut delays) }
+                |frame| {
+                    if let Some((sent, took)) = self.arrived(frame, &mut delays) {
+                        trips.extend(noted.map(|user| Trip { user, sent, took }));
+                    }
+                }
             )),
             self.guarded(self.listen(
                 &mut sender.stream,
                 sink,
                 &mut sender.acks,
                 sender.acknowledges,
-                |frame| { self.outcome(frame, &mut outcomes) }
+                |frame| {
+                    if let Some(reason) = self.outcome(frame, &mut outcomes) {
+                        *reasons.entry(reason).or_default() += 1;
+                    }
+                }
             )),
         );
         heard?;
@@ -211,12 +277,14 @@ impl Flow {
             received: self.received.into_inner(),
             delivered: self.delivered.into_inner(),
             refused: self.refused.into_inner(),
+            reasons,
             late: late?,
             delays,
             outcomes,
             elapsed: self.began.elapsed(),
+            trips,
         };
-        let link = Link { from: sender.whole()?, to: receiver.whole()?, to_id };
+        let link = Link { from: sender.whole()?, to: receiver.whole()?, to_id, user };
         Ok((link, tally))
     }
 
@@ -305,20 +373,23 @@ impl Flow {
         }
     }
 
-    fn arrived(&self, frame: &Frame<'_>, delays: &mut Latencies) {
+    /// When the message was sent, and what it took.
+    fn arrived(&self, frame: &Frame<'_>, delays: &mut Latencies) -> Option<(Instant, Duration)> {
         if frame.r#type != "sdp_offer" {
-            return;
-        }
-        if let Some(stamp) = frame.payload.sdp.and_then(|sdp| read_stamp(sdp.get(..16)?)) {
-            delays.record(Duration::from_nanos(self.stamp().saturating_sub(stamp)));
+            return None;
         }
         self.received.fetch_add(1, Ordering::Relaxed);
         if !self.with_id {
             self.window.add_permits(1);
         }
+        let stamp = frame.payload.sdp.and_then(|sdp| read_stamp(sdp.get(..16)?))?;
+        let took = Duration::from_nanos(self.stamp().saturating_sub(stamp));
+        delays.record(took);
+        Some((self.began + Duration::from_nanos(stamp), took))
     }
 
-    fn outcome(&self, frame: &Frame<'_>, outcomes: &mut Latencies) {
+    /// Why a message was not delivered, if it was not.
+    fn outcome(&self, frame: &Frame<'_>, outcomes: &mut Latencies) -> Option<String> {
         match frame.r#type {
             "delivered" => {
                 if let Some(stamp) = frame.payload.id.and_then(read_stamp) {
@@ -330,17 +401,21 @@ impl Flow {
             // Against the forwarder nobody says when a message was delivered: its arrival has to do.
             "not_delivered" | "error" => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
+                let reason = frame.payload.reason.or(frame.payload.code);
+                return Some(reason.unwrap_or(frame.r#type).to_owned());
             }
             _ => {}
         }
+        None
     }
 
     fn look(&self) {
         let sent = self.sent.load(Ordering::Relaxed);
-        let done = |count: &AtomicU64| count.load(Ordering::Relaxed) >= sent;
+        let done = |count: u64| count >= sent;
+        let settled = self.delivered.load(Ordering::Relaxed) + self.refused.load(Ordering::Relaxed);
         if self.all_sent.load(Ordering::Acquire)
-            && done(&self.received)
-            && (!self.with_id || done(&self.delivered))
+            && done(self.received.load(Ordering::Relaxed))
+            && (!self.with_id || done(settled))
         {
             self.finished.cancel();
         }

@@ -142,6 +142,122 @@ fn the_bench_reports_its_rows_as_text_and_as_json() {
     });
 }
 
+/// What a small cluster run reports: its status, its rows as `(part, name) -> figure`, and what it printed.
+async fn cluster_bench(words: &str) -> (Option<i32>, Vec<(String, String, f64)>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let arguments: Vec<&str> =
+        "bench --quick --rounds 1 --piece 300ms --load 200 --json report.json --gateways"
+            .split(' ')
+            .chain(words.split(' '))
+            .collect();
+    let (code, out, err) = streamz(folder.path(), &arguments, &[("PATH", &path)]).await;
+    let said = format!("{out}\n{err}");
+    let Ok(json) = std::fs::read_to_string(folder.path().join("report.json")) else {
+        return (code, Vec::new(), said);
+    };
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["failures"], Value::Array(Vec::new()), "{said}");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let row = |row: &Value| {
+        let figure = row["streamz"].as_f64().unwrap_or_else(|| panic!("{row}: {said}"));
+        (text(&row["part"]), text(&row["name"]), figure)
+    };
+    (code, json["rows"].as_array().unwrap().iter().map(row).collect(), said)
+}
+
+/// The figure of the only row whose part and name begin so.
+fn figure(rows: &[(String, String, f64)], part: &str, name: &str) -> f64 {
+    let mut found = rows.iter().filter(|row| row.0.starts_with(part) && row.1.starts_with(name));
+    let (one, more) = (found.next(), found.next());
+    assert!(one.is_some() && more.is_none(), "{part}, {name}: {rows:?}");
+    one.unwrap().2
+}
+
+/// Half a minute: a cluster is measured, and its nodes are killed, drained and added.
+#[test]
+fn the_bench_of_a_cluster_reports_costs_and_pauses() {
+    alone(async {
+        let (code, rows, said) = cluster_bench("2 --nodes 2 --devices 40 --failovers 1").await;
+        assert_eq!(code, Some(0), "{said}");
+        for (part, name) in [
+            ("Connect", "CPU"),
+            ("Connect", "rate"),
+            ("900 bytes across the cluster, without id", "CPU a message, at 200/s"),
+            ("900 bytes across the cluster, with id", "CPU a message, as fast"),
+            ("900 bytes across the cluster, with id", "PUBLISH a message, at 200/s"),
+            ("Alone, without id", "delay p50"),
+            ("Alone, with id", "outcome p50"),
+            ("Idle devices", "memory of all"),
+            ("A node is killed", "to the next message that arrives, p99"),
+            ("A node is drained", "longest delay of a message, p99"),
+            ("A node is drained", "from the signal to its end"),
+            ("A node is added", "longest delay of a message, p50"),
+        ] {
+            assert!(figure(&rows, part, name) > 0.0, "{part}, {name}: {said}");
+        }
+        // A message without an id passes Redis twice, and batches are smaller than a whole piece.
+        let publishes =
+            figure(&rows, "900 bytes across the cluster, without id", "PUBLISH a message, at 200/s");
+        assert!((0.05..10.0).contains(&publishes), "{said}");
+        for budget in ["≤ 5.0×", "≤ 8.0×", "≤ 1.5×", "≤ 1000 ms", "≤ 50.0 ms"] {
+            assert!(said.contains(budget), "{budget}: {said}");
+        }
+    });
+}
+
+#[test]
+fn the_bench_of_a_cluster_kills_a_gateway_and_all_come_back() {
+    alone(async {
+        let (code, rows, said) = cluster_bench("3 --nodes 2 --reconnect-storm 40").await;
+        assert_eq!(code, Some(0), "{said}");
+        let storm = |name| figure(&rows, "Reconnect storm", name);
+        assert_eq!(
+            storm("came back with their session") + storm("came back to a new session"),
+            40.0,
+            "{said}"
+        );
+        assert_eq!(storm("announcements that somebody is offline"), 0.0, "{said}");
+        assert!(storm("40 devices are back, all") >= storm("40 devices are back, p50"), "{said}");
+        assert!(figure(&rows, "Users on other gateways", "delay p99, until all are back") > 0.0, "{said}");
+    });
+}
+
+#[test]
+fn the_bench_of_a_cluster_scales_it() {
+    alone(async {
+        let (code, rows, said) = cluster_bench("2 --nodes 1 --scale --devices 80").await;
+        assert_eq!(code, Some(0), "{said}");
+        for name in ["CPU a message without id, 1 gateway", "CPU a message with id, 2 gateways"] {
+            assert!(figure(&rows, "With more gateways", name) > 0.0, "{said}");
+        }
+        for name in ["delay p50, 40 devices", "delay p50, 80 devices"] {
+            assert!(figure(&rows, "With more devices", name) > 0.0, "{said}");
+        }
+        figure(&rows, "Memory of devices", "each, from 40 to 80, gateways");
+    });
+}
+
+#[test]
+fn the_bench_of_a_cluster_refuses_what_it_cannot_do() {
+    alone(async {
+        for (words, sentence) in [
+            ("2 --reconnect-storm 40", "give --gateways 3 or more"),
+            ("2 --only start", "that is measured of one process"),
+            ("1 --devices 1000000", "limit on open files"),
+        ] {
+            let (code, _, said) = cluster_bench(words).await;
+            assert_eq!(code, Some(1), "{said}");
+            assert!(said.contains(sentence), "{sentence}: {said}");
+        }
+    });
+}
+
+/// What takes longer than a scenario may, and needs no server but those that the bench starts.
+fn alone(body: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(body);
+}
+
 /// The lines of the start, once all are there.
 async fn greeting(server: &Server) -> Vec<String> {
     eventually(|| async {

@@ -7,22 +7,34 @@ use rand::{Rng, RngExt};
 /// The first retry comes at once, spread over this much.
 const FIRST: Duration = Duration::from_millis(50);
 
+/// The first ceiling after that, and the last, unless the builder says otherwise.
+pub(crate) const BASE: Duration = Duration::from_millis(250);
+pub(crate) const CAP: Duration = Duration::from_secs(15);
+
 /// Exponential back-off with full jitter: each wait is drawn evenly from zero to a ceiling that doubles.
 #[derive(Clone, Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     base: Duration,
     cap: Duration,
     failures: u32,
 }
 
+/// What a [`Client`](crate::Client) does unless it was told otherwise.
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new(BASE, CAP)
+    }
+}
+
 impl Backoff {
     /// A ceiling that starts at `base` and ends at `cap`.
-    pub(crate) fn new(base: Duration, cap: Duration) -> Self {
+    #[must_use]
+    pub fn new(base: Duration, cap: Duration) -> Self {
         Self { base, cap, failures: 0 }
     }
 
     /// The wait before the next attempt.
-    pub(crate) fn next(&mut self, rng: &mut impl Rng) -> Duration {
+    pub fn next(&mut self, rng: &mut impl Rng) -> Duration {
         let ceiling = match self.failures {
             0 => FIRST.min(self.cap),
             n => self.base.saturating_mul(1u32.checked_shl(n - 1).unwrap_or(u32::MAX)).min(self.cap),
@@ -32,12 +44,12 @@ impl Backoff {
     }
 
     /// The last connection was good: the next retry is a first one.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 
     /// The server asked for patience: the next retry is not a first one.
-    pub(crate) fn skip_first(&mut self) {
+    pub fn skip_first(&mut self) {
         self.failures = self.failures.max(1);
     }
 }
@@ -48,9 +60,6 @@ mod tests {
     use rand::rngs::SmallRng;
 
     use super::*;
-
-    const BASE: Duration = Duration::from_millis(250);
-    const CAP: Duration = Duration::from_secs(15);
 
     #[test]
     fn the_ceiling_doubles_up_to_the_cap_and_the_wait_fills_it() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use streamz_protocol::DeviceId;
 
+use crate::backoff;
 use crate::client::{self, Client};
 use crate::dial::Target;
 use crate::error::ConnectError;
@@ -52,7 +53,7 @@ impl Builder {
             options: Options::default(),
             event_capacity: 256,
             connect_timeout: Duration::from_secs(10),
-            backoff: (Duration::from_millis(250), Duration::from_secs(15)),
+            backoff: (backoff::BASE, backoff::CAP),
         }
     }
 

@@ -22,6 +22,7 @@ mod token;
 mod wire;
 
 pub use api::{Api, ApiError, SignedIn};
+pub use backoff::Backoff;
 pub use builder::{Builder, Dialect};
 pub use client::{Client, PendingOutcome, StartError};
 pub use error::{ConnectError, Ended, Lost, SendError, TokenError, Violation};

@@ -399,7 +399,7 @@ impl Endpoint for Peers {
                 tracing::error!(%error, "a packet was not sent");
             }
         }
-        Some(Bytes::copy_from_slice(writer.seal()))
+        Some(writer.into_sealed().into())
     }
 
     fn received(&self, envelope: Bytes) {

@@ -240,6 +240,9 @@ fn an_envelope_has_its_limits() {
     assert_eq!(writer.push_encoded(&larger), Err(PushError::TooLarge(larger.len())));
     assert!(writer.is_empty());
     assert_eq!(open(writer.seal()), []);
+    // What is given away is what would have been shown.
+    writer.push(&Packet::Ack { ack: 2 }, NOW).unwrap();
+    assert_eq!(open(&writer.into_sealed()), [Ok(Packet::Ack { ack: 2 })]);
 }
 
 #[test]

@@ -84,6 +84,13 @@ impl Postgres {
         self.port
     }
 
+    /// The first of its processes, which starts all others; `None` while it is stopped.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        let file = std::fs::read_to_string(self.supervisor.file("data/postmaster.pid")).ok()?;
+        file.lines().next()?.trim().parse().ok()
+    }
+
     /// Runs SQL as the superuser, through `psql`, and returns what it prints (unaligned, rows only).
     ///
     /// # Panics

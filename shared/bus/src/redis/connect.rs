@@ -113,7 +113,9 @@ impl Address {
         }
         let redis =
             info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
-        let client = Client::open(info.set_redis_settings(redis)).map_err(|_| bad())?;
+        // Envelopes to several processes are under way at a time: none waits until those before it are acknowledged.
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let client = Client::open(info.set_redis_settings(redis).set_tcp_settings(tcp)).map_err(|_| bad())?;
         let (connect_timeout, response_timeout) = (settings.connect_timeout, settings.response_timeout);
         Ok(Self { name, client, connect_timeout, response_timeout })
     }
@@ -219,5 +221,19 @@ fn of_io(error: &RedisError) -> Problem {
         Some(io) => Problem::Unreachable(io.to_string()),
         // A name or certificate that TLS cannot use, or an end of the connection.
         None => Problem::Unreachable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use streamz_protocol::ProcessId;
+
+    use super::*;
+
+    #[test]
+    fn no_envelope_waits_for_the_acknowledgement_of_another() {
+        let settings = Settings::new(vec!["redis://127.0.0.1:1".to_owned().into()], "test", ProcessId(1));
+        let address = Address::new(&settings.urls[0], 0, &settings).unwrap();
+        assert!(address.client.get_connection_info().tcp_settings().nodelay());
     }
 }

@@ -146,7 +146,8 @@ impl Instance {
     /// Publishes; says how many have received it.
     pub(crate) async fn publish(&self, channel: &str, payload: &Bytes) -> Result<u64, Failed> {
         let Some((mut connection, line)) = self.state.lock().publishing.clone() else { return Err(Failed) };
-        let command = redis::cmd("PUBLISH").arg(channel).arg(&payload[..]).to_owned();
+        let mut command = redis::cmd("PUBLISH");
+        command.arg(channel).arg(&payload[..]);
         match command.query_async::<u64>(&mut connection).await {
             Ok(receivers) => {
                 self.figures.publishes.increment(1);

@@ -151,6 +151,13 @@ impl EnvelopeWriter {
         &self.buffer
     }
 
+    /// Ends the last envelope, and gives it away.
+    #[must_use]
+    pub fn into_sealed(mut self) -> Vec<u8> {
+        self.seal();
+        self.buffer
+    }
+
     fn reopen(&mut self) {
         if self.sealed {
             self.buffer.truncate(HEADER);
