@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use governor::Quota;
-use streamz_auth::{PasswordPool, TokenIssuer, TokenVerifier};
+use streamz_auth::{IceServers, PasswordPool, TokenIssuer, TokenVerifier};
 use streamz_bus::Bus;
 use streamz_gateway::hubs::Hubs;
 use streamz_gateway::readiness::Readiness;
@@ -69,6 +69,8 @@ pub(crate) struct Inside {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) identity: Identity,
     pub(crate) readiness: Readiness,
+    /// The STUN and TURN servers that devices are told.
+    pub(crate) ice: IceServers,
 }
 
 /// The part of a process that devices see.
@@ -82,7 +84,7 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) async fn compose(config: &Config, inside: Inside, tasks: &Tasks) -> Result<Self, Failure> {
-        let Inside { store, clock, bus, identity, readiness } = inside;
+        let Inside { store, clock, bus, identity, readiness, ice } = inside;
         let key = config.signing.load().map_err(Failure::unable)?;
         let hubs = Hubs::new(identity.clone(), bus.clone());
         let connections = Connections::new(identity, bus, hubs.clone());
@@ -96,7 +98,7 @@ impl Edge {
             issuer: TokenIssuer::new(&key, config.tokens.access),
             verifier: TokenVerifier::with_leeway(&key, config.tokens.leeway),
             passwords: PasswordPool::new(config.passwords),
-            ice: config.ice.clone(),
+            ice,
             hubs,
             clock,
             wall: Arc::new(move || clock.utc()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use streamz_auth::IceServers;
 use streamz_bus::InProcess;
 use streamz_gateway::readiness::Readiness;
 use streamz_platform::config::{BusConfig, DatabaseConfig, Role, SigningSource};
@@ -17,6 +18,7 @@ use crate::edge::{Edge, Inside, Listeners};
 use crate::exit::Failure;
 use crate::lock;
 use crate::process::{LAST_WRITES, Process};
+use crate::turn::Turn;
 
 /// What is said of a variable whose role this program does not have yet.
 pub(crate) const NO_REDIS: &str = "REDIS_URL: `streamz` alone serves from one process and needs no Redis; remove the variable, or run \
@@ -47,11 +49,17 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let store = process.store(&config).await?;
     refuse_beside_a_fleet(&store).await?;
     let listeners = Listeners::open(&config).await?;
+    let turn = Turn::open(&config).await;
     let address = listeners.address;
     let admin = config.admin.map(|_| listeners.operations);
-    let running = compose(&config, store, &process.tasks).await?;
+    let ice = turn.as_ref().map_or_else(|_| config.ice.clone(), |turn| turn.ice(&config));
+    let relays = turn.as_ref().map(ToString::to_string).map_err(ToString::to_string);
+    let running = compose(&config, store, ice, &process.tasks).await?;
+    if let Ok(turn) = turn {
+        process.tasks.spawn("TURN", turn.serve(running.edge.state.clock(), process.tasks.stopping()));
+    }
     running.edge.serve(&config, listeners);
-    greet(&config, address, admin);
+    greet(&config, address, admin, relays);
 
     process.shutdown.begun().await;
     let orderly = async {
@@ -79,7 +87,7 @@ async fn refuse_beside_a_fleet(store: &Store) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn compose(config: &Config, store: Store, tasks: &Tasks) -> Result<Running, Failure> {
+async fn compose(config: &Config, store: Store, ice: IceServers, tasks: &Tasks) -> Result<Running, Failure> {
     let clock = Clock::start();
     // Nobody is connected to this one process yet: what a crash left otherwise is put right.
     let wrong = store.reset_presence(None).await.map_err(Failure::unable)?;
@@ -100,6 +108,7 @@ async fn compose(config: &Config, store: Store, tasks: &Tasks) -> Result<Running
         bus: bus.clone(),
         identity: GATEWAY.into(),
         readiness: Readiness::new().with_store(store.clone()),
+        ice,
     };
     let edge = Edge::compose(config, inside, tasks).await?;
     bus.serve_gateway(GATEWAY, edge.connections());
@@ -138,7 +147,7 @@ impl Running {
 }
 
 /// Says where everything is. To standard output, for people; logs go to standard error.
-fn greet(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) {
+fn greet(config: &Config, address: SocketAddr, admin: Option<SocketAddr>, relays: Result<String, String>) {
     let data = match &config.database {
         DatabaseConfig::Sqlite { path } => path.display().to_string(),
         DatabaseConfig::Postgres { .. } => "the Postgres database of DATABASE_URL".to_owned(),
@@ -152,6 +161,10 @@ fn greet(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) {
     println!("  key       {key}");
     if let Some(admin) = admin {
         println!("  admin     http://{admin}/metrics, and /health and /ready");
+    }
+    match relays {
+        Ok(relays) => println!("  TURN      {relays}"),
+        Err(why) => println!("  TURN      none: {why}"),
     }
     println!("  open      http://{address}/");
     println!("  API       http://{address}/docs");

@@ -44,6 +44,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         bus: gateway.clone(),
         identity: gateway.identity(),
         readiness: readiness(&store, &gateway),
+        ice: config.ice.clone(),
     };
     let edge = Edge::compose(&config, inside, &process.tasks).await?;
     gateway.serve(edge.connections(), edge.state.revoked().clone());

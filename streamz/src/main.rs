@@ -14,6 +14,7 @@ mod node;
 mod process;
 mod store;
 mod token;
+mod turn;
 
 use std::process::ExitCode;
 

@@ -25,11 +25,13 @@ mod reader;
 mod secrets;
 mod sections;
 mod services;
+mod turn;
 
 pub use args::{ConfigArgs, UnknownVariable, VariableDoc, reference};
 pub use network::{AllowedOrigins, Origin, TrustedProxies};
 pub use reader::{ConfigErrors, Problem};
 pub use services::{BusConfig, DatabaseConfig};
+pub use turn::TurnConfig;
 
 use reader::Reader;
 
@@ -90,6 +92,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// `TURN_URLS`, `TURN_SECRET`, `TURN_TTL`.
     pub ice: IceServers,
+    /// The TURN server in this process, if it is to have one.
+    pub turn: Option<TurnConfig>,
     /// `RUST_LOG`, `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub telemetry: TelemetryConfig,
     /// What bounds a session and a hub.
@@ -219,6 +223,7 @@ impl Config {
             origins: sections::read_origins(r, environment, &mut warnings),
             trusted_proxies: sections::read_proxies(r, environment, &mut warnings),
             ice: sections::read_ice(r, environment, &mut warnings),
+            turn: turn::read_turn(r, role, listen.ip()),
             telemetry: sections::read_telemetry(r, environment),
             limits: sections::read_limits(r),
             message_rate: sections::read_message_rate(r),
