@@ -52,6 +52,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let turn = Turn::open(&config).await;
     let address = listeners.address;
     let admin = config.admin.map(|_| listeners.operations);
+    let (scheme, urls) = (listeners.scheme(), listeners.urls());
     let ice = turn.as_ref().map_or_else(|_| config.ice.clone(), |turn| turn.ice(&config));
     let relays = turn.as_ref().map(ToString::to_string).map_err(ToString::to_string);
     let running = compose(&config, store, ice, &process.tasks).await?;
@@ -59,7 +60,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         process.tasks.spawn("TURN", turn.serve(running.edge.state.clock(), process.tasks.stopping()));
     }
     running.edge.serve(&config, listeners);
-    greet(&config, address, admin, relays);
+    greet(&config, (scheme, address), &urls, admin, relays);
 
     process.shutdown.begun().await;
     let orderly = async {
@@ -147,7 +148,13 @@ impl Running {
 }
 
 /// Says where everything is. To standard output, for people; logs go to standard error.
-fn greet(config: &Config, address: SocketAddr, admin: Option<SocketAddr>, relays: Result<String, String>) {
+fn greet(
+    config: &Config,
+    (scheme, address): (&str, SocketAddr),
+    urls: &[String],
+    admin: Option<SocketAddr>,
+    relays: Result<String, String>,
+) {
     let data = match &config.database {
         DatabaseConfig::Sqlite { path } => path.display().to_string(),
         DatabaseConfig::Postgres { .. } => "the Postgres database of DATABASE_URL".to_owned(),
@@ -156,7 +163,7 @@ fn greet(config: &Config, address: SocketAddr, admin: Option<SocketAddr>, relays
         SigningSource::Secret(_) => "JWT_SECRET".to_owned(),
         SigningSource::KeyFile(path) => path.display().to_string(),
     };
-    println!("Streamz {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+    println!("Streamz {} listens on {scheme}://{address}", env!("CARGO_PKG_VERSION"));
     println!("  data      {data}");
     println!("  key       {key}");
     if let Some(admin) = admin {
@@ -166,7 +173,10 @@ fn greet(config: &Config, address: SocketAddr, admin: Option<SocketAddr>, relays
         Ok(relays) => println!("  TURN      {relays}"),
         Err(why) => println!("  TURN      none: {why}"),
     }
-    println!("  open      http://{address}/");
-    println!("  API       http://{address}/docs");
+    println!("  open      {scheme}://{address}/");
+    for url in urls {
+        println!("            {url}");
+    }
+    println!("  API       {scheme}://{address}/docs");
     println!("  stop      Ctrl-C");
 }

@@ -48,8 +48,9 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     };
     let edge = Edge::compose(&config, inside, &process.tasks).await?;
     gateway.serve(edge.connections(), edge.state.revoked().clone());
+    let scheme = listeners.scheme();
     edge.serve(&config, listeners);
-    println!("Streamz {} gateway listens on http://{address}", env!("CARGO_PKG_VERSION"));
+    println!("Streamz {} gateway listens on {scheme}://{address}", env!("CARGO_PKG_VERSION"));
 
     let leaving = CancellationToken::new();
     let living = gateway.clone().run(leaving.clone());

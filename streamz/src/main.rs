@@ -13,6 +13,7 @@ mod migrate;
 mod node;
 mod process;
 mod store;
+mod tls;
 mod token;
 mod turn;
 

@@ -25,12 +25,14 @@ mod reader;
 mod secrets;
 mod sections;
 mod services;
+mod tls;
 mod turn;
 
 pub use args::{ConfigArgs, UnknownVariable, VariableDoc, reference};
 pub use network::{AllowedOrigins, Origin, TrustedProxies};
 pub use reader::{ConfigErrors, Problem};
 pub use services::{BusConfig, DatabaseConfig};
+pub use tls::TlsConfig;
 pub use turn::TurnConfig;
 
 use reader::Reader;
@@ -74,6 +76,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `HOST` and `ADMIN_PORT`, if operations have a listener of their own.
     pub admin: Option<SocketAddr>,
+    /// How `listen` speaks TLS, if it does; `admin` never does.
+    pub tls: Option<TlsConfig>,
     /// `DATA_DIR`.
     pub data_dir: PathBuf,
     /// `DATABASE_URL`.
@@ -217,6 +221,7 @@ impl Config {
             environment,
             listen,
             admin,
+            tls: tls::read_tls(r, role, &data_dir),
             database_pool: sections::read_nonzero(r, "DATABASE_POOL", 1000),
             signing: sections::read_signing(r, environment, shared, &data_dir, &mut warnings),
             tokens: sections::read_tokens(r),

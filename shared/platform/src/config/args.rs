@@ -94,6 +94,12 @@ variables! {
         "Port to listen on; 0 takes a free one";
     admin_port "ADMIN_PORT" Rule("none: they are served on PORT") shown
         "Port of its own for /metrics, /health and /ready";
+    tls_cert "TLS_CERT" Rule("none: plain http") shown
+        "File of the certificate and its issuers, in PEM, with which PORT speaks https; read again when it changes";
+    tls_key "TLS_KEY" Rule("none; required with TLS_CERT") shown
+        "File of the certificate's key, in PEM";
+    tls_self_signed "TLS_SELF_SIGNED" Value("false") shown
+        "true: https with a certificate for this machine, made in DATA_DIR; browsers warn of it";
     data_dir "DATA_DIR" Value("./data") shown
         "Folder of the embedded database and of the generated key";
     database_url "DATABASE_URL" Rule("embedded: streamz.db in DATA_DIR; required in the fleet roles") secret

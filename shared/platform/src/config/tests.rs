@@ -100,6 +100,9 @@ fn every_variable_takes_the_good_and_names_the_bad() {
         ),
         ("PORT", &["0", "1", "65535"], &["65536", "-1", "http", "80a"], "0 to 65535"),
         ("ADMIN_PORT", &["0", "9090"], &["65536", "x"], "0 to 65535"),
+        ("TLS_CERT", &[], &[], ""),
+        ("TLS_KEY", &[], &[], ""),
+        ("TLS_SELF_SIGNED", &["true", "false"], &["yes", "1"], "true or false"),
         ("DATA_DIR", &["/var/lib/streamz", "x y"], &[], ""),
         (
             "DATABASE_URL",
@@ -279,6 +282,9 @@ fn rules_between_variables_are_kept() {
         (&[("MAX_FRAME_BYTES", "257KiB")], "REPLAY_WINDOW_BYTES"),
         (&[("UNSETTLED_BYTES", "63KiB")], "UNSETTLED_BYTES"),
         (&[("TURN_URLS", "turn:t.example")], "TURN_SECRET"),
+        (&[("TLS_CERT", "a.pem")], "TLS_KEY"),
+        (&[("TLS_KEY", "a.key")], "TLS_CERT"),
+        (&[("TLS_CERT", "a.pem"), ("TLS_KEY", "a.key"), ("TLS_SELF_SIGNED", "true")], "TLS_SELF_SIGNED"),
         (
             &[("DATABASE_URL", POSTGRES), ("JWT_SECRET", STRONG), ("REDIS_URL", "redis://a,redis://a")],
             "REDIS_URL",
@@ -289,6 +295,11 @@ fn rules_between_variables_are_kept() {
     // Two free ports are not the same port.
     good(&[("PORT", "0"), ("ADMIN_PORT", "0")]);
     good(&[("TURN_URLS", "turn:t.example"), ("TURN_SECRET", "north")]);
+    let files = good(&[("TLS_CERT", "a.pem"), ("TLS_KEY", "a.key")]).tls;
+    assert_eq!(files, Some(TlsConfig::Files { certificate: "a.pem".into(), key: "a.key".into() }));
+    let own = good(&[("TLS_SELF_SIGNED", "true"), ("DATA_DIR", "/srv/x")]).tls;
+    assert_eq!(own, Some(TlsConfig::SelfSigned { folder: "/srv/x/tls".into() }));
+    assert_eq!(good(&[]).tls, None);
 }
 
 #[test]
