@@ -6,6 +6,7 @@
 
 mod leftover;
 mod socket;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,16 +21,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 pub use socket::Socket;
+pub use tls::{Tls, UnusableCertificate};
 
 use crate::problem::{Code, PROBLEM_JSON, Problem};
 use leftover::Leftover;
-use socket::HeadTimer;
+use socket::{HeadTimer, Stream};
+use tls::Accepted;
 
 /// How long a connection may be idle between two requests by default: longer than the minute after which common load
 /// balancers give theirs up, so that none is closed here just when a request comes.
@@ -68,6 +71,27 @@ pub async fn serve(
     options: ServeOptions,
     shutdown: CancellationToken,
 ) -> ServeReport {
+    serve_with(listener, router, options, None, shutdown).await
+}
+
+/// The same over TLS. A handshake may take as long as the head of a request; plain HTTP is sent to `https://`.
+pub async fn serve_tls(
+    listener: TcpListener,
+    router: Router,
+    options: ServeOptions,
+    tls: Tls,
+    shutdown: CancellationToken,
+) -> ServeReport {
+    serve_with(listener, router, options, Some(tls), shutdown).await
+}
+
+async fn serve_with(
+    listener: TcpListener,
+    router: Router,
+    options: ServeOptions,
+    tls: Option<Tls>,
+    shutdown: CancellationToken,
+) -> ServeReport {
     let places = Arc::new(Semaphore::new(options.max_connections.get().min(Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
     loop {
@@ -80,10 +104,19 @@ pub async fn serve(
                 Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
                     Ok(place) => {
                         prepare(&stream);
-                        let socket = Socket::new(stream, place);
-                        connections.spawn(connection(socket, peer, router.clone(), options, shutdown.clone()));
+                        let (router, shutdown) = (router.clone(), shutdown.clone());
+                        match &tls {
+                            None => {
+                                let socket = Socket::new(Stream::Plain(stream), place);
+                                connections.spawn(connection(socket, peer, router, options, shutdown))
+                            }
+                            Some(tls) => {
+                                let tls = tls.clone();
+                                connections.spawn(shake_hands(stream, place, peer, router, options, tls, shutdown))
+                            }
+                        };
                     }
-                    Err(_) => turn_away(stream),
+                    Err(_) => turn_away(stream, tls.is_some()),
                 },
                 Err(error) => pause_after(&error, &shutdown).await,
             },
@@ -96,6 +129,25 @@ pub async fn serve(
     let cut_off = if in_time { 0 } else { connections.len() };
     connections.shutdown().await;
     ServeReport { cut_off }
+}
+
+/// Finds out what a new connection speaks, and goes on with that.
+async fn shake_hands(
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+    peer: SocketAddr,
+    router: Router,
+    options: ServeOptions,
+    tls: Tls,
+    shutdown: CancellationToken,
+) {
+    let accepted = tls.accept(stream, options.header_timeout);
+    let (stream, router) = match shutdown.run_until_cancelled(accepted).await.flatten() {
+        Some(Accepted::Tls(stream)) => (Stream::Tls(stream), router),
+        Some(Accepted::Plain(stream)) => (Stream::Plain(stream), Router::new().fallback(tls::go_to_https)),
+        None => return,
+    };
+    connection(Socket::new(stream, place), peer, router, options, shutdown).await;
 }
 
 async fn connection(
@@ -149,8 +201,12 @@ fn prepare(stream: &TcpStream) {
 }
 
 /// Says why, as far as that is possible without waiting for anybody, and closes.
-fn turn_away(stream: TcpStream) {
+fn turn_away(stream: TcpStream, tls: bool) {
     metrics::counter!("streamz_connections_refused_total").increment(1);
+    if tls {
+        // It would take a handshake to say anything.
+        return;
+    }
     let problem =
         Problem::new(Code::Busy, "This server has as many connections as it takes; come again in a moment.");
     let body = problem.to_json(None);

@@ -31,7 +31,8 @@ pub trait Authority: Send + Sync + 'static {
     /// What a token says, if it is valid now.
     fn check(&self, token: &str) -> Option<TokenFacts>;
     /// Servers with fresh credentials, and when to renew them.
-    fn ice_servers(&self, user: UserId) -> (Vec<IceServer>, Option<Millis>);
+    /// `host` is the one by which the device reached this server, if that makes a difference.
+    fn ice_servers(&self, user: UserId, host: Option<&str>) -> (Vec<IceServer>, Option<Millis>);
 }
 
 /// What all connections of a gateway share.
@@ -59,6 +60,8 @@ pub(crate) struct Connection {
     limiter: RateLimiter<NotKeyed, InMemoryState, MonotonicClock>,
     /// What waits for the socket while it is not there yet.
     early: VecDeque<Out>,
+    /// See [`Authority::ice_servers`].
+    host: Option<Box<str>>,
     wire: Option<Wire>,
     ended: bool,
 }
@@ -72,12 +75,13 @@ impl Connection {
         sockets: Arc<Sockets>,
         registration: Registration,
         facts: Facts,
+        host: Option<Box<str>>,
     ) -> Result<Box<Self>, CloseCode> {
         let limiter = RateLimiter::direct_with_clock(sockets.rate, MonotonicClock);
         let (session, effects) = Session::open(facts, sockets.clock.now());
         let early = VecDeque::new();
         let mut connection =
-            Box::new(Self { sockets, session, registration, limiter, early, wire: None, ended: false });
+            Box::new(Self { sockets, session, registration, limiter, early, host, wire: None, ended: false });
         connection.carry_out(effects);
         let deadline = tokio::time::sleep(ATTACH_WITHIN);
         tokio::pin!(deadline);
@@ -239,7 +243,8 @@ impl Connection {
                     self.feed(Input::TokenChecked(facts));
                 }
                 Effect::RenewIce => {
-                    let (servers, renew_at) = self.sockets.authority.ice_servers(self.registration.user);
+                    let (user, host) = (self.registration.user, self.host.as_deref());
+                    let (servers, renew_at) = self.sockets.authority.ice_servers(user, host);
                     self.feed(Input::IceServers { servers, renew_at });
                 }
                 Effect::End => self.ended = true,

@@ -190,7 +190,8 @@ async fn admit(
         return Err(Refusal::Closed(CloseCode::Unavailable));
     }
     let registration = sockets.connections.register(identity.user, sockets.limits.outbound_bytes);
-    let (ice_servers, ice_renew_at) = sockets.authority.ice_servers(identity.user);
+    let host = host(headers).filter(|_| state.ice().depend_on_host());
+    let (ice_servers, ice_renew_at) = sockets.authority.ice_servers(identity.user, host);
     let facts = Facts {
         conn: registration.conn,
         user: identity.user,
@@ -208,8 +209,9 @@ async fn admit(
         ice_renew_at,
         limits: sockets.limits.clone(),
     };
-    let connection =
-        Connection::attach(sockets.clone(), registration, facts).await.map_err(Refusal::Closed)?;
+    let connection = Connection::attach(sockets.clone(), registration, facts, host.map(Into::into))
+        .await
+        .map_err(Refusal::Closed)?;
     // A revocation that reached the hub before this connection did has been noted here before.
     authenticate(state, token.unwrap_or_default())
         .map_err(|failure| Refusal::Failed(failure.close_code(), failure))?;
@@ -219,7 +221,7 @@ async fn admit(
 /// A page of a foreign origin must not use the cookies or the network place of its reader.
 fn check_origin(state: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host(headers);
     let allowed = origin.to_str().is_ok_and(|origin| state.settings().origins.allows(origin, host));
     if allowed {
         Ok(())
@@ -227,6 +229,11 @@ fn check_origin(state: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
         let detail = "A page of this origin may not connect: the server's ALLOWED_ORIGINS must name it.";
         Err(Problem::new(Code::ForbiddenOrigin, detail))
     }
+}
+
+/// By which name the client reached this server.
+pub(crate) fn host(headers: &HeaderMap) -> Option<&str> {
+    headers.get(HOST).and_then(|host| host.to_str().ok())
 }
 
 /// The token's end on the clock of the state machines.
@@ -271,10 +278,10 @@ impl Authority for StateAuthority {
         })
     }
 
-    fn ice_servers(&self, user: UserId) -> (Vec<IceServer>, Option<Millis>) {
+    fn ice_servers(&self, user: UserId, host: Option<&str>) -> (Vec<IceServer>, Option<Millis>) {
         let state = &self.0;
         let now = state.now();
-        let servers = state.ice().at(&user.to_string(), now).into_iter().map(Into::into).collect();
+        let servers = state.ice().at(&user.to_string(), host, now).into_iter().map(Into::into).collect();
         let renew_at = state.ice().renew_at(now).map(|at| {
             let left = (at - now).to_std().unwrap_or_default();
             state.clock().now() + left

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use governor::Quota;
-use streamz_auth::{PasswordPool, TokenIssuer, TokenVerifier};
+use streamz_auth::{IceServers, PasswordPool, TokenIssuer, TokenVerifier};
 use streamz_bus::Bus;
 use streamz_gateway::hubs::Hubs;
 use streamz_gateway::readiness::Readiness;
 use streamz_gateway::revoked::{REVOKED_MAX, RevokedFamilies};
-use streamz_gateway::serve::{KEEP_ALIVE, ServeOptions, ServeReport, serve};
+use streamz_gateway::serve::{KEEP_ALIVE, ServeOptions, ServeReport, Tls, serve, serve_tls};
 use streamz_gateway::state::{AppState, Parts, Settings};
 use streamz_gateway::ws::{self, StateAuthority, WebSockets};
 use streamz_gateway::{Connections, Identity, Sockets, http};
@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::exit::Failure;
 use crate::maintenance;
 use crate::status::Source;
+use crate::tls::{self, Certificate};
 
 /// The system's limit on open files is usually lower.
 pub(crate) const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(1_000_000).expect("not zero");
@@ -34,6 +35,8 @@ const COME_BACK_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Listeners {
     main: TcpListener,
     admin: Option<TcpListener>,
+    /// What `main` speaks; `None`: plain HTTP.
+    certificate: Option<Certificate>,
     /// Of `main`, with the port that it got.
     pub(crate) address: SocketAddr,
     /// Where operations are served.
@@ -42,6 +45,7 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
+        let certificate = config.tls.as_ref().map(Certificate::open).transpose()?;
         let main = listen(config.listen, "HOST, PORT").await?;
         let address = main.local_addr().map_err(Failure::unable)?;
         let admin = match config.admin {
@@ -52,7 +56,22 @@ impl Listeners {
             Some(admin) => admin.local_addr().map_err(Failure::unable)?,
             None => address,
         };
-        Ok(Self { main, admin, address, operations })
+        Ok(Self { main, admin, certificate, address, operations })
+    }
+
+    /// `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.certificate.is_some() { "https" } else { "http" }
+    }
+
+    /// Where people on other machines can open the page, if that is known.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        match &self.certificate {
+            Some(certificate) if self.address.ip().is_unspecified() => {
+                tls::urls(&certificate.names, self.address.port())
+            }
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -71,6 +90,8 @@ pub(crate) struct Inside {
     pub(crate) identity: Identity,
     pub(crate) readiness: Readiness,
     pub(crate) status: Source,
+    /// The STUN and TURN servers that devices are told.
+    pub(crate) ice: IceServers,
 }
 
 /// The part of a process that devices see.
@@ -84,7 +105,7 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) async fn compose(config: &Config, inside: Inside, tasks: &Tasks) -> Result<Self, Failure> {
-        let Inside { store, clock, bus, identity, readiness, status } = inside;
+        let Inside { store, clock, bus, identity, readiness, status, ice } = inside;
         let key = config.signing.load().map_err(Failure::unable)?;
         let hubs = Hubs::new(identity.clone(), bus.clone());
         let connections = Connections::new(identity, bus, hubs.clone());
@@ -99,7 +120,7 @@ impl Edge {
             issuer: TokenIssuer::new(&key, config.tokens.access),
             verifier: TokenVerifier::with_leeway(&key, config.tokens.leeway),
             passwords: PasswordPool::new(config.passwords),
-            ice: config.ice.clone(),
+            ice,
             hubs,
             clock,
             wall: Arc::new(move || clock.utc()),
@@ -145,8 +166,18 @@ impl Edge {
             drain: config.drain_timeout,
         };
         let routes = http::router(self.state.clone(), ws::route(web_sockets));
-        let main = serve(listeners.main, routes, options, self.accepting.clone());
-        self.listeners.spawn("listener", async move { report(main.await) });
+        match listeners.certificate {
+            None => {
+                let main = serve(listeners.main, routes, options, self.accepting.clone());
+                self.listeners.spawn("listener", async move { report(main.await) });
+            }
+            Some(certificate) => {
+                let tls: Tls = certificate.tls.clone();
+                let main = serve_tls(listeners.main, routes, options, tls, self.accepting.clone());
+                self.listeners.spawn("listener", async move { report(main.await) });
+                self.listeners.spawn("certificate", certificate.watch(self.accepting.clone()));
+            }
+        }
         if let Some(admin) = listeners.admin {
             let operations = http::operations(self.state.clone());
             let main = serve(admin, operations, options, self.accepting.clone());

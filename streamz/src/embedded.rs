@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::Utc;
+use streamz_auth::IceServers;
 use streamz_bus::InProcess;
 use streamz_gateway::readiness::Readiness;
 use streamz_platform::config::{BusConfig, DatabaseConfig, Role, SigningSource};
@@ -18,6 +19,7 @@ use crate::exit::Failure;
 use crate::lock;
 use crate::process::{LAST_WRITES, Process};
 use crate::status::{Parts, Source};
+use crate::turn::Turn;
 
 /// What is said of a variable whose role this program does not have yet.
 pub(crate) const NO_REDIS: &str = "REDIS_URL: `streamz` alone serves from one process and needs no Redis; remove the variable, or run \
@@ -48,11 +50,18 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let store = process.store(&config).await?;
     refuse_beside_a_fleet(&store).await?;
     let listeners = Listeners::open(&config).await?;
+    let turn = Turn::open(&config).await;
     let address = listeners.address;
     let admin = config.admin.map(|_| listeners.operations);
-    let running = compose(&config, store, address, &process.tasks).await?;
+    let (scheme, urls) = (listeners.scheme(), listeners.urls());
+    let ice = turn.as_ref().map_or_else(|_| config.ice.clone(), |turn| turn.ice(&config));
+    let relays = turn.as_ref().map(ToString::to_string).map_err(ToString::to_string);
+    let running = compose(&config, store, ice, address, &process.tasks).await?;
+    if let Ok(turn) = turn {
+        process.tasks.spawn("TURN", turn.serve(running.edge.state.clock(), process.tasks.stopping()));
+    }
     running.edge.serve(&config, listeners);
-    greet(&config, address, admin);
+    greet(&config, (scheme, address), &urls, admin, relays);
 
     process.shutdown.begun().await;
     let orderly = async {
@@ -83,6 +92,7 @@ async fn refuse_beside_a_fleet(store: &Store) -> Result<(), Failure> {
 async fn compose(
     config: &Config,
     store: Store,
+    ice: IceServers,
     address: SocketAddr,
     tasks: &Tasks,
 ) -> Result<Running, Failure> {
@@ -111,6 +121,7 @@ async fn compose(
             store.clone(),
             Parts::Embedded(node.clone(), OnceLock::new()),
         ),
+        ice,
     };
     let edge = Edge::compose(config, inside, tasks).await?;
     bus.serve_gateway(GATEWAY, edge.connections());
@@ -149,7 +160,13 @@ impl Running {
 }
 
 /// Says where everything is. To standard output, for people; logs go to standard error.
-fn greet(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) {
+fn greet(
+    config: &Config,
+    (scheme, address): (&str, SocketAddr),
+    urls: &[String],
+    admin: Option<SocketAddr>,
+    relays: Result<String, String>,
+) {
     let data = match &config.database {
         DatabaseConfig::Sqlite { path } => path.display().to_string(),
         DatabaseConfig::Postgres { .. } => "the Postgres database of DATABASE_URL".to_owned(),
@@ -158,13 +175,20 @@ fn greet(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) {
         SigningSource::Secret(_) => "JWT_SECRET".to_owned(),
         SigningSource::KeyFile(path) => path.display().to_string(),
     };
-    println!("Streamz {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+    println!("Streamz {} listens on {scheme}://{address}", env!("CARGO_PKG_VERSION"));
     println!("  data      {data}");
     println!("  key       {key}");
     if let Some(admin) = admin {
         println!("  admin     http://{admin}/metrics, and /health, /ready and /status");
     }
-    println!("  open      http://{address}/");
-    println!("  API       http://{address}/docs");
+    match relays {
+        Ok(relays) => println!("  TURN      {relays}"),
+        Err(why) => println!("  TURN      none: {why}"),
+    }
+    println!("  open      {scheme}://{address}/");
+    for url in urls {
+        println!("            {url}");
+    }
+    println!("  API       {scheme}://{address}/docs");
     println!("  stop      Ctrl-C");
 }

@@ -47,11 +47,13 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         identity: gateway.identity(),
         readiness: readiness(&store, &gateway),
         status: Source::new(name, store.clone(), Parts::Gateway(gateway.clone())),
+        ice: config.ice.clone(),
     };
     let edge = Edge::compose(&config, inside, &process.tasks).await?;
     gateway.serve(edge.connections(), edge.state.revoked().clone());
+    let scheme = listeners.scheme();
     edge.serve(&config, listeners);
-    println!("Streamz {} gateway listens on http://{address}", env!("CARGO_PKG_VERSION"));
+    println!("Streamz {} gateway listens on {scheme}://{address}", env!("CARGO_PKG_VERSION"));
 
     let leaving = CancellationToken::new();
     let living = gateway.clone().run(leaving.clone());

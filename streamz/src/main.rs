@@ -14,7 +14,9 @@ mod node;
 mod process;
 mod status;
 mod store;
+mod tls;
 mod token;
+mod turn;
 
 use std::process::ExitCode;
 

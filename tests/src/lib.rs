@@ -17,6 +17,7 @@ mod raw;
 mod scenario;
 mod server;
 mod topology;
+mod turn;
 mod user;
 
 pub use binary::binary;
@@ -26,4 +27,5 @@ pub use raw::{Dial, Heard, Raw, Refused, message};
 pub use scenario::{PATIENCE, eventually, run, soon};
 pub use server::Server;
 pub use topology::Topology;
+pub use turn::{TurnClient, TurnServer};
 pub use user::{Device, User};

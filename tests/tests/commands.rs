@@ -283,6 +283,7 @@ fn the_text_of_the_start_is_true() {
         assert_eq!(behind(&said, "key"), key.to_str());
         assert!(key.exists());
         assert_eq!(behind(&said, "admin"), None);
+        assert_eq!(behind(&said, "TURN"), Some("none: TURN_PORT is off, or TURN_URLS names others."));
 
         let server = Server::start(topology, &[("JWT_SECRET", SECRET), ("ADMIN_PORT", "0")]).await;
         let said = greeting(&server).await;

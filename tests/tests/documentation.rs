@@ -112,11 +112,11 @@ fn make_servers(programs: &[&str]) -> (bool, String) {
 
 #[test]
 fn what_the_tests_need_and_nobody_may_install_is_named() {
-    let (done, said) = make_servers(&["cargo", "cc", "initdb", "curl", "id", "apt-get"]);
+    let (done, said) = make_servers(&["cargo", "cc", "initdb", "curl", "id", "apt-get", "turnserver"]);
     assert!(!done && said.contains("Not installed: redis-server jq. Run this, then try again:"), "{said}");
     assert!(said.contains("    sudo apt-get update && sudo apt-get install -y redis-server jq\n"), "{said}");
     // On a system of another kind there is no such command.
-    let (done, said) = make_servers(&["cargo", "initdb", "redis-server", "curl", "jq", "id"]);
+    let (done, said) = make_servers(&["cargo", "initdb", "redis-server", "turnserver", "curl", "jq", "id"]);
     assert!(
         !done && said.contains("Not installed: gcc libc6-dev. Install them in the way of your system"),
         "{said}"
@@ -124,7 +124,7 @@ fn what_the_tests_need_and_nobody_may_install_is_named() {
     assert!(!said.contains("sudo"), "{said}");
     let (done, said) = make_servers(&[]);
     assert!(!done && said.contains("Rust is not installed: see https://rustup.rs"), "{said}");
-    let (done, said) = make_servers(&["cargo", "cc", "initdb", "redis-server", "curl", "jq"]);
+    let (done, said) = make_servers(&["cargo", "cc", "initdb", "redis-server", "turnserver", "curl", "jq"]);
     assert!(done && said.is_empty(), "{said}");
 }
 

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use streamz_auth::IceServer;
@@ -14,6 +15,7 @@ use super::responses::{Any, NeedsToken};
 use crate::authenticate::Identity;
 use crate::problem::Problem;
 use crate::state::AppState;
+use crate::ws::host;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(ice_servers))
@@ -39,6 +41,7 @@ struct IceServersResponse {
 async fn ice_servers(
     State(state): State<AppState>,
     identity: Identity,
+    headers: HeaderMap,
 ) -> Result<Json<IceServersResponse>, Problem> {
     // A deleted user gets no relay. While the store is away the token alone counts: devices that are connected
     // stream on.
@@ -48,7 +51,7 @@ async fn ice_servers(
         Ok(Some(_)) | Err(_) => {}
     }
     let now = state.now();
-    let ice_servers = state.ice().at(&identity.user.to_string(), now);
+    let ice_servers = state.ice().at(&identity.user.to_string(), host(&headers), now);
     let lapse = ice_servers.iter().any(|server| server.credential.is_some());
     // The second that stands in the username.
     let expiry = now.timestamp().saturating_add_unsigned(state.ice().ttl().as_secs());

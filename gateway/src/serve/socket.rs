@@ -12,6 +12,7 @@ use hyper::rt::{Sleep, Timer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_rustls::server::TlsStream;
 
 /// How long a client may leave an answer unread before it is cut off.
 const WRITE_STALL: Duration = Duration::from_secs(60);
@@ -21,7 +22,7 @@ const WRITE_STALL: Duration = Duration::from_secs(60);
 /// It fails with [`io::ErrorKind::TimedOut`] when nothing could be written for a minute.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     /// Whether bytes came since the timer last asked.
     heard: Arc<AtomicBool>,
     /// Only while a write waits.
@@ -29,8 +30,26 @@ pub struct Socket {
     _place: OwnedSemaphorePermit,
 }
 
+/// What bytes go through.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(TcpStream),
+    /// Boxed: it is much larger, and there are not many where a proxy is.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// The same for both.
+macro_rules! either {
+    ($stream:expr, $inner:ident => $then:expr) => {
+        match $stream {
+            Stream::Plain($inner) => $then,
+            Stream::Tls($inner) => $then,
+        }
+    };
+}
+
 impl Socket {
-    pub(super) fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(stream: Stream, place: OwnedSemaphorePermit) -> Self {
         Self { stream, heard: Arc::default(), stall: None, _place: place }
     }
 
@@ -53,7 +72,7 @@ impl AsyncRead for Socket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let read = either!(&mut self.stream, stream => Pin::new(stream).poll_read(cx, buf));
         if buf.filled().len() > before {
             self.heard.store(true, Ordering::Relaxed);
         }
@@ -63,7 +82,7 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let written = either!(&mut self.stream, stream => Pin::new(stream).poll_write(cx, buf));
         self.progress(cx, written)
     }
 
@@ -72,20 +91,20 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let written = either!(&mut self.stream, stream => Pin::new(stream).poll_write_vectored(cx, bufs));
         self.progress(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        either!(&self.stream, stream => stream.is_write_vectored())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        either!(&mut self.stream, stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        either!(&mut self.stream, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }
 

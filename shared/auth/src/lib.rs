@@ -45,4 +45,4 @@ pub use key::{KeyError, SigningKey};
 pub use password::{NewPassword, PasswordRule, Verdict};
 pub use pool::{PasswordError, PasswordPool, PoolSize};
 pub use refresh::{InvalidRefreshToken, RefreshToken};
-pub use turn::{IceServer, IceServers, IceUrl, InvalidIceServers, InvalidIceUrl};
+pub use turn::{EmbeddedTurn, IceServer, IceServers, IceUrl, InvalidIceServers, InvalidIceUrl};

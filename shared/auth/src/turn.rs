@@ -5,7 +5,7 @@
 //! a database. SHA-1 is what the draft and every TURN server use; HMAC does not suffer from its collisions.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -168,8 +168,18 @@ impl From<IceServer> for streamz_protocol::objects::IceServer {
 pub struct IceServers {
     stun: Vec<String>,
     turn: Vec<String>,
+    embedded: Option<EmbeddedTurn>,
     secret: Option<SecretString>,
     ttl: Duration,
+}
+
+/// A TURN server in this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbeddedTurn {
+    /// The host that devices are told; `None`: the one by which they reached the API.
+    pub host: Option<IpAddr>,
+    /// The port that it has.
+    pub port: u16,
 }
 
 impl IceServers {
@@ -190,22 +200,45 @@ impl IceServers {
             return Err(InvalidIceServers::NoLife);
         }
         let texts = |urls: Vec<IceUrl>| urls.into_iter().map(|url| url.text).collect();
-        Ok(Self { stun: texts(stun), turn: texts(turn), secret, ttl })
+        Ok(Self { stun: texts(stun), turn: texts(turn), embedded: None, secret, ttl })
+    }
+
+    /// The secret shared with the TURN servers, if there is one.
+    #[must_use]
+    pub fn secret(&self) -> Option<&SecretString> {
+        self.secret.as_ref()
+    }
+
+    /// The same servers, and the one in this process, all with `secret`.
+    #[must_use]
+    pub fn with_embedded(self, embedded: EmbeddedTurn, secret: SecretString) -> Self {
+        Self { embedded: Some(embedded), secret: Some(secret), ..self }
+    }
+
+    /// Whether [`at`](Self::at) has to know by which host a device reached the API.
+    #[must_use]
+    pub fn depend_on_host(&self) -> bool {
+        self.embedded.as_ref().is_some_and(|embedded| embedded.host.is_none())
     }
 
     /// What `user` is told at `now`: one entry for all STUN servers, and one with fresh credentials for all
-    /// TURN servers. Empty if nothing is configured.
+    /// TURN servers. Empty if nothing is configured. `reached` is the `Host` header of the device's request.
     #[must_use]
-    pub fn at(&self, user: &str, now: DateTime<Utc>) -> Vec<IceServer> {
+    pub fn at(&self, user: &str, reached: Option<&str>, now: DateTime<Utc>) -> Vec<IceServer> {
         let mut servers = Vec::with_capacity(2);
-        if !self.stun.is_empty() {
-            servers.push(IceServer { urls: self.stun.clone(), username: None, credential: None });
+        let (mut stun, mut turn) = (self.stun.clone(), self.turn.clone());
+        if let Some(address) = self.embedded.as_ref().and_then(|embedded| embedded.address(reached)) {
+            stun.push(format!("stun:{address}"));
+            turn.push(format!("turn:{address}?transport=udp"));
         }
-        if let (false, Some(secret)) = (self.turn.is_empty(), &self.secret) {
+        if !stun.is_empty() {
+            servers.push(IceServer { urls: stun, username: None, credential: None });
+        }
+        if let (false, Some(secret)) = (turn.is_empty(), &self.secret) {
             let expiry = now.timestamp().saturating_add_unsigned(self.ttl.as_secs());
             let username = format!("{expiry}:{user}");
             servers.push(IceServer {
-                urls: self.turn.clone(),
+                urls: turn,
                 credential: Some(credential(secret, &username)),
                 username: Some(username),
             });
@@ -218,7 +251,7 @@ impl IceServers {
     #[must_use]
     pub fn renew_at(&self, told: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let life = chrono::Duration::from_std(self.ttl / 4 * 3).ok()?;
-        if self.turn.is_empty() { None } else { told.checked_add_signed(life) }
+        if self.turn.is_empty() && self.embedded.is_none() { None } else { told.checked_add_signed(life) }
     }
 
     /// How long a set of credentials is good.
@@ -226,6 +259,30 @@ impl IceServers {
     pub fn ttl(&self) -> Duration {
         self.ttl
     }
+}
+
+impl EmbeddedTurn {
+    /// `host:port`, if what is known of the host can stand in a URL.
+    fn address(&self, reached: Option<&str>) -> Option<String> {
+        let address = match self.host {
+            Some(host) => SocketAddr::new(host, self.port).to_string(),
+            None => {
+                let host = reached?;
+                // The colons of an IPv6 address stand in brackets.
+                let port = host.rfind(':').filter(|at| !host[*at..].contains(']'));
+                format!("{}:{}", &host[..port.unwrap_or(host.len())], self.port)
+            }
+        };
+        check_address(&address).is_ok().then_some(address)
+    }
+}
+
+/// Whose name `expiry:user` is, unless it has lapsed at `now`. That it is a name at all says the
+/// [`credential`] that comes with it.
+#[must_use]
+pub fn user_of(username: &str, now: DateTime<Utc>) -> Option<&str> {
+    let (expiry, user) = username.split_once(':')?;
+    (now.timestamp() < expiry.parse().ok()?).then_some(user)
 }
 
 /// The password that belongs to `username`: base64 of HMAC-SHA1 under `secret`.

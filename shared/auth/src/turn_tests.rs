@@ -44,7 +44,7 @@ fn the_credential_is_the_base64_of_it() {
 #[test]
 fn a_user_is_told_stun_without_and_turn_with_credentials() {
     let servers = servers(&["turn:t.example:3478", "stun:s.example", "turns:t.example:5349?transport=tcp"]);
-    let told = servers.at("ann", now());
+    let told = servers.at("ann", None, now());
     assert_eq!(told.len(), 2);
     assert_eq!((&*told[0].urls, &told[0].username), (&["stun:s.example".to_owned()][..], &None));
     assert_eq!(told[1].urls, ["turn:t.example:3478", "turns:t.example:5349?transport=tcp"]);
@@ -57,7 +57,7 @@ fn a_user_is_told_stun_without_and_turn_with_credentials() {
 
 #[test]
 fn json_is_what_a_browser_takes() {
-    let json = |urls: &[&str]| serde_json::to_value(servers(urls).at("ann", now())).unwrap();
+    let json = |urls: &[&str]| serde_json::to_value(servers(urls).at("ann", None, now())).unwrap();
     assert_eq!(json(&["stun:s.example"]), serde_json::json!([{"urls": ["stun:s.example"]}]));
     assert_eq!(
         json(&["turn:t.example"]),
@@ -70,9 +70,52 @@ fn json_is_what_a_browser_takes() {
 #[test]
 fn nothing_configured_is_nothing_told_and_nothing_to_renew() {
     let none = IceServers::default();
-    assert!(none.at("ann", now()).is_empty());
+    assert!(none.at("ann", None, now()).is_empty());
     assert_eq!(none.renew_at(now()), None);
     assert_eq!(servers(&["stun:s.example"]).renew_at(now()), None);
+}
+
+#[test]
+fn the_server_in_this_process_is_told_by_the_host_that_reached_it() {
+    let embedded = |host: Option<&str>| {
+        let host = host.map(|host| host.parse().unwrap());
+        servers(&["stun:s.example"]).with_embedded(EmbeddedTurn { host, port: 3478 }, "north".into())
+    };
+    let told = |host, reached| {
+        let told = embedded(host).at("ann", reached, now());
+        told.into_iter().map(|server| server.urls.join(" ")).collect::<Vec<_>>()
+    };
+    for (reached, host) in [
+        ("laptop.local:8080", "laptop.local"),
+        ("laptop.local", "laptop.local"),
+        ("192.168.1.7:443", "192.168.1.7"),
+        ("[fd00::7]:8080", "[fd00::7]"),
+        ("[fd00::7]", "[fd00::7]"),
+    ] {
+        let turn = format!("turn:{host}:3478?transport=udp");
+        assert_eq!(told(None, Some(reached)), [format!("stun:s.example stun:{host}:3478"), turn]);
+        assert_eq!(told(Some("10.0.0.1"), Some(reached))[1], "turn:10.0.0.1:3478?transport=udp");
+    }
+    assert_eq!(told(Some("fd00::1"), None)[1], "turn:[fd00::1]:3478?transport=udp");
+    // What is no host is told to nobody.
+    for reached in [None, Some(""), Some(":8080"), Some("a b"), Some("x/y"), Some("u@h"), Some("[::1")] {
+        assert_eq!(told(None, reached), ["stun:s.example"], "{reached:?}");
+    }
+    let servers = embedded(None).at("ann", Some("h"), now());
+    assert_eq!(servers[1].credential.as_deref(), Some("n88NbElL9GakolrNH9uw7P0p09E="));
+    assert!(embedded(None).depend_on_host() && !embedded(Some("::1")).depend_on_host());
+    assert!(embedded(None).renew_at(now()).is_some());
+}
+
+#[test]
+fn a_name_is_its_user_s_until_it_lapses() {
+    let at = |seconds| now() + chrono::TimeDelta::seconds(seconds);
+    assert_eq!(user_of("1767225601:ann", now()), Some("ann"));
+    assert_eq!(user_of("1767225601:ann", at(1)), None);
+    assert_eq!(user_of("1767225601:a:b", now()), Some("a:b"));
+    for none in ["", "ann", ":ann", "x:ann", "1767225600:ann", "-1:ann", "99999999999999999999:ann"] {
+        assert_eq!(user_of(none, now()), None, "{none}");
+    }
 }
 
 #[test]

@@ -25,11 +25,15 @@ mod reader;
 mod secrets;
 mod sections;
 mod services;
+mod tls;
+mod turn;
 
 pub use args::{ConfigArgs, UnknownVariable, VariableDoc, reference};
 pub use network::{AllowedOrigins, Origin, TrustedProxies};
 pub use reader::{ConfigErrors, Problem};
 pub use services::{BusConfig, DatabaseConfig};
+pub use tls::TlsConfig;
+pub use turn::TurnConfig;
 
 use reader::Reader;
 
@@ -72,6 +76,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `HOST` and `ADMIN_PORT`, if operations have a listener of their own.
     pub admin: Option<SocketAddr>,
+    /// How `listen` speaks TLS, if it does; `admin` never does.
+    pub tls: Option<TlsConfig>,
     /// `DATA_DIR`.
     pub data_dir: PathBuf,
     /// `DATABASE_URL`.
@@ -90,6 +96,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// `TURN_URLS`, `TURN_SECRET`, `TURN_TTL`.
     pub ice: IceServers,
+    /// The TURN server in this process, if it is to have one.
+    pub turn: Option<TurnConfig>,
     /// `RUST_LOG`, `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub telemetry: TelemetryConfig,
     /// What bounds a session and a hub.
@@ -213,12 +221,14 @@ impl Config {
             environment,
             listen,
             admin,
+            tls: tls::read_tls(r, role, &data_dir),
             database_pool: sections::read_nonzero(r, "DATABASE_POOL", 1000),
             signing: sections::read_signing(r, environment, shared, &data_dir, &mut warnings),
             tokens: sections::read_tokens(r),
             origins: sections::read_origins(r, environment, &mut warnings),
             trusted_proxies: sections::read_proxies(r, environment, &mut warnings),
             ice: sections::read_ice(r, environment, &mut warnings),
+            turn: turn::read_turn(r, role, listen.ip()),
             telemetry: sections::read_telemetry(r, environment),
             limits: sections::read_limits(r),
             message_rate: sections::read_message_rate(r),

@@ -73,6 +73,8 @@ fn most(target: &str) -> LevelFilter {
     let part = target.split("::").next().unwrap_or(target);
     match part {
         "tungstenite" | "tokio_tungstenite" => LevelFilter::INFO,
+        // They warn of every datagram that is none of theirs, and anybody may send those.
+        "stun_types" | "stun_proto" | "turn_types" => LevelFilter::ERROR,
         ours if ours == "streamz" || ours.starts_with("streamz_") => LevelFilter::TRACE,
         _ => LevelFilter::DEBUG,
     }
@@ -179,6 +181,7 @@ mod tests {
             }
             assert_most!("tungstenite::protocol", INFO, DEBUG);
             assert_most!("tokio_tungstenite::compat", INFO, DEBUG);
+            assert_most!("stun_types::message", ERROR, WARN);
             assert_most!("hyper::proto::h1::io", DEBUG, TRACE);
             assert_most!("axum::rejection", DEBUG, TRACE);
             assert_most!("sqlx::query", DEBUG, TRACE);

@@ -1,4 +1,4 @@
-//! Private servers for tests: real Postgres and Redis from the system's packages, on free ports of the loopback
+//! Private servers for tests: real Postgres, Redis and coturn from the system's packages, on free ports of the loopback
 //! interface, never shared with anything else.
 //!
 //! ```no_run
@@ -20,12 +20,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod coturn;
 mod error;
 mod postgres;
 mod programs;
 mod redis;
 mod supervisor;
 
+pub use coturn::Coturn;
 pub use error::StartError;
 pub use postgres::Postgres;
 pub use redis::Redis;

@@ -114,8 +114,20 @@ impl Party {
         to: DeviceId,
         stream: Option<StreamId>,
     ) -> Result<Self, CallError> {
-        let (peer, peer_events) = Peer::new().await?;
-        Ok(Self {
+        let peer = Peer::new().await?;
+        Ok(Self::with(client, events, to, stream, peer))
+    }
+
+    /// The same, with a peer that is already there.
+    #[must_use]
+    pub fn with(
+        client: Client,
+        events: Events,
+        to: DeviceId,
+        stream: Option<StreamId>,
+        (peer, peer_events): (Peer, PeerEvents),
+    ) -> Self {
+        Self {
             client,
             events,
             peer,
@@ -129,7 +141,7 @@ impl Party {
             channels: VecDeque::new(),
             listeners: VecDeque::new(),
             outcomes: Vec::new(),
-        })
+        }
     }
 
     /// Sends without an `id`, as the apps of the first Streamz do.

@@ -11,14 +11,15 @@ use rtc::peer_connection::configuration::interceptor_registry::register_default_
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use streamz_client::Candidate;
+use streamz_client::protocol::objects::IceServer;
 use tokio::sync::mpsc;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::Track;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit,
-    RTCIceGatheringState, RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, Registry,
-    StatsSelector,
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfiguration,
+    RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy,
+    RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, Registry, StatsSelector,
 };
 
 use crate::channel::Channel;
@@ -84,6 +85,26 @@ impl Peer {
     /// # Errors
     /// [`PeerError::WebRtc`].
     pub async fn new() -> Result<(Self, PeerEvents), PeerError> {
+        Self::with(RTCConfiguration::default()).await
+    }
+
+    /// A peer that may only relay, through these servers.
+    ///
+    /// # Errors
+    /// [`PeerError::WebRtc`].
+    pub async fn relaying(servers: &[IceServer]) -> Result<(Self, PeerEvents), PeerError> {
+        Self::with(through(servers)).await
+    }
+
+    /// From the next ICE generation on it relays through these servers.
+    ///
+    /// # Errors
+    /// [`PeerError::WebRtc`].
+    pub async fn relay_through(&self, servers: &[IceServer]) -> Result<(), PeerError> {
+        Ok(self.connection.set_configuration(through(servers)).await?)
+    }
+
+    async fn with(configuration: RTCConfiguration) -> Result<(Self, PeerEvents), PeerError> {
         let (sender, receiver) = mpsc::channel(EVENTS);
         let gathering = Arc::<Mutex<Gathering>>::default();
         let handler = Handler { events: sender.clone(), gathering: Arc::clone(&gathering) };
@@ -94,6 +115,7 @@ impl Peer {
         let settings =
             SettingEngineBuilder::new().with_discard_local_candidates_during_ice_restart(true).build();
         let connection = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
             .with_media_engine(media)
             .with_interceptor_registry(interceptors)
             .with_setting_engine(settings)
@@ -238,6 +260,19 @@ impl Peer {
         self.connection.set_local_description(description).await?;
         Ok(sdp)
     }
+}
+
+/// Nothing but a relay, and no way round it.
+fn through(servers: &[IceServer]) -> RTCConfiguration {
+    let servers = servers.iter().filter(|server| server.credential.is_some()).map(|server| RTCIceServer {
+        urls: server.urls.clone(),
+        username: server.username.clone().unwrap_or_default(),
+        credential: server.credential.clone().unwrap_or_default(),
+    });
+    RTCConfigurationBuilder::default()
+        .with_ice_servers(servers.collect())
+        .with_ice_transport_policy(RTCIceTransportPolicy::Relay)
+        .build()
 }
 
 /// The name of a description's ICE generation (RFC 8839 §5.4).

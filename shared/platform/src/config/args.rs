@@ -94,6 +94,12 @@ variables! {
         "Port to listen on; 0 takes a free one";
     admin_port "ADMIN_PORT" Rule("none: they are served on PORT") shown
         "Port of its own for /metrics, /health and /ready";
+    tls_cert "TLS_CERT" Rule("none: plain http") shown
+        "File of the certificate and its issuers, in PEM, with which PORT speaks https; read again when it changes";
+    tls_key "TLS_KEY" Rule("none; required with TLS_CERT") shown
+        "File of the certificate's key, in PEM";
+    tls_self_signed "TLS_SELF_SIGNED" Value("false") shown
+        "true: https with a certificate for this machine, made in DATA_DIR; browsers warn of it";
     data_dir "DATA_DIR" Value("./data") shown
         "Folder of the embedded database and of the generated key";
     database_url "DATABASE_URL" Rule("embedded: streamz.db in DATA_DIR; required in the fleet roles") secret
@@ -116,10 +122,24 @@ variables! {
         "Comma list of networks whose X-Forwarded-For is believed, such as 10.0.0.0/8";
     turn_urls "TURN_URLS" Rule("none") shown
         "Comma list of STUN and TURN servers for the devices, such as turn:turn.example.org:3478?transport=udp";
-    turn_secret "TURN_SECRET" Rule("none; required with a turn: URL") secret
+    turn_secret "TURN_SECRET" Rule("embedded server: made at each start; required with a turn: URL") secret
         "Secret shared with the TURN servers (coturn's static-auth-secret); at least 16 bytes in production";
     turn_ttl "TURN_TTL" Value("12h") shown
         "Life of TURN credentials; some servers end a relayed stream that outlives them";
+    turn_port "TURN_PORT" Rule("embedded: 3478, unless TURN_URLS has a turn: URL; else off") shown
+        "UDP port of the TURN server in this process (role `streamz` only); 0 takes a free one; off: none";
+    turn_host "TURN_HOST" Rule("HOST") shown
+        "Address on which that TURN server listens, and relays";
+    turn_public_ip "TURN_PUBLIC_IP" Rule("the host by which a device reached the API") shown
+        "Address that devices are told, if the server is behind a NAT";
+    turn_relay_ports "TURN_RELAY_PORTS" Value("49152-65535") shown
+        "UDP ports of relayed streams, one each";
+    turn_allocations_per_user "TURN_ALLOCATIONS_PER_USER" Value("32") shown
+        "Relayed ports that one user may have at the same time";
+    turn_bandwidth "TURN_BANDWIDTH" Value("8MiB") shown
+        "Bytes that may be relayed for one user in a second, both ways together; what is over is dropped";
+    turn_allow_private "TURN_ALLOW_PRIVATE" Value("false") shown
+        "true: relay into private networks and to this machine, too; for tests, or a network of your own";
     rust_log "RUST_LOG" Value("info") shown
         "What is logged, such as info,streamz_gateway=debug; never passwords, tokens or signaling";
     otel_exporter_otlp_endpoint "OTEL_EXPORTER_OTLP_ENDPOINT" Rule("none") shown

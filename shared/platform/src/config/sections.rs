@@ -16,6 +16,7 @@ use super::services::{self, BusConfig, DatabaseConfig};
 use super::{Environment, HttpLimits, MessageRate, Retention, Role, SigningSource, TokenConfig};
 use crate::telemetry::{LogFilter, TelemetryConfig};
 
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
@@ -180,7 +181,7 @@ pub(super) fn read_ice(
         judge(r, environment, warnings, ("TURN_SECRET", secret), secrets::TURN_MIN_BYTES, advice);
     }
     let secret = secret.map(SecretString::from);
-    let ttl = r.duration("TURN_TTL", MINUTE..=7 * DAY);
+    let ttl = r.duration("TURN_TTL", SECOND..=7 * DAY);
     IceServers::new(urls, secret, ttl).unwrap_or_else(|_| {
         r.problem(
             "TURN_SECRET",

@@ -51,7 +51,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(config.retention, Retention { streams: 90 * DAY, tokens: 30 * DAY });
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
     assert_eq!(config.warnings, [""; 0]);
-    assert!(config.ice.at("ann", chrono::Utc::now()).is_empty());
+    assert!(config.ice.at("ann", None, chrono::Utc::now()).is_empty());
     assert!(!config.telemetry.json);
 }
 
@@ -100,6 +100,9 @@ fn every_variable_takes_the_good_and_names_the_bad() {
         ),
         ("PORT", &["0", "1", "65535"], &["65536", "-1", "http", "80a"], "0 to 65535"),
         ("ADMIN_PORT", &["0", "9090"], &["65536", "x"], "0 to 65535"),
+        ("TLS_CERT", &[], &[], ""),
+        ("TLS_KEY", &[], &[], ""),
+        ("TLS_SELF_SIGNED", &["true", "false"], &["yes", "1"], "true or false"),
         ("DATA_DIR", &["/var/lib/streamz", "x y"], &[], ""),
         (
             "DATABASE_URL",
@@ -160,7 +163,24 @@ fn every_variable_takes_the_good_and_names_the_bad() {
         ),
         ("TURN_URLS", &["stun:a.example", "stun:a,stuns:b:5349"], &["a.example", "turn://a", "stun:a:x"], ""),
         ("TURN_SECRET", &["north"], &[], ""),
-        ("TURN_TTL", &["12h", "1m", "7d"], time, "from 1m to 7d"),
+        ("TURN_TTL", &["12h", "1s", "7d"], time, "from 1s to 7d"),
+        ("TURN_PORT", &["off", "0", "3478"], &["65536", "-1", "on", "x"], "or off"),
+        ("TURN_HOST", &["::", "localhost", "10.0.0.1"], &["example.org", "1.2.3.4:80"], "IP address"),
+        (
+            "TURN_PUBLIC_IP",
+            &["198.51.100.7", "2001:db8::7"],
+            &["0.0.0.0", "::", "example.org"],
+            "198.51.100.7",
+        ),
+        (
+            "TURN_RELAY_PORTS",
+            &["1-65535", "50000 - 50009", "7-7"],
+            &["50000", "0-5", "9-8", "1-65536", "a-b", "-"],
+            " port",
+        ),
+        ("TURN_ALLOCATIONS_PER_USER", &["1", "10000"], count, "1 to 10000"),
+        ("TURN_BANDWIDTH", &["1KiB", "1024MiB"], &["", "0", "x", "1025MiB"], "1KiB to 1024MiB"),
+        ("TURN_ALLOW_PRIVATE", &["true", "false"], &["yes", "1", "TRUE"], "true or false"),
         (
             "RUST_LOG",
             &["debug", "info,streamz=trace"],
@@ -262,6 +282,9 @@ fn rules_between_variables_are_kept() {
         (&[("MAX_FRAME_BYTES", "257KiB")], "REPLAY_WINDOW_BYTES"),
         (&[("UNSETTLED_BYTES", "63KiB")], "UNSETTLED_BYTES"),
         (&[("TURN_URLS", "turn:t.example")], "TURN_SECRET"),
+        (&[("TLS_CERT", "a.pem")], "TLS_KEY"),
+        (&[("TLS_KEY", "a.key")], "TLS_CERT"),
+        (&[("TLS_CERT", "a.pem"), ("TLS_KEY", "a.key"), ("TLS_SELF_SIGNED", "true")], "TLS_SELF_SIGNED"),
         (
             &[("DATABASE_URL", POSTGRES), ("JWT_SECRET", STRONG), ("REDIS_URL", "redis://a,redis://a")],
             "REDIS_URL",
@@ -272,6 +295,34 @@ fn rules_between_variables_are_kept() {
     // Two free ports are not the same port.
     good(&[("PORT", "0"), ("ADMIN_PORT", "0")]);
     good(&[("TURN_URLS", "turn:t.example"), ("TURN_SECRET", "north")]);
+    let files = good(&[("TLS_CERT", "a.pem"), ("TLS_KEY", "a.key")]).tls;
+    assert_eq!(files, Some(TlsConfig::Files { certificate: "a.pem".into(), key: "a.key".into() }));
+    let own = good(&[("TLS_SELF_SIGNED", "true"), ("DATA_DIR", "/srv/x")]).tls;
+    assert_eq!(own, Some(TlsConfig::SelfSigned { folder: "/srv/x/tls".into() }));
+    assert_eq!(good(&[]).tls, None);
+}
+
+#[test]
+fn one_process_has_its_own_turn_server_unless_there_is_another() {
+    let turn = |vars: &[(&str, &str)]| good(vars).turn.map(|turn| turn.listen.to_string());
+    assert_eq!(turn(&[]).as_deref(), Some("127.0.0.1:3478"));
+    assert_eq!(turn(&[("HOST", "0.0.0.0")]).as_deref(), Some("0.0.0.0:3478"));
+    assert_eq!(turn(&[("TURN_HOST", "::1"), ("TURN_PORT", "0")]).as_deref(), Some("[::1]:0"));
+    assert_eq!(turn(&[("TURN_PORT", "off")]), None);
+    assert!(turn(&[("TURN_URLS", "stun:s.example")]).is_some());
+    let elsewhere = [("TURN_URLS", "stun:s.example, turn:t.example"), ("TURN_SECRET", "north")];
+    assert_eq!(turn(&elsewhere), None);
+    assert!(turn(&[&elsewhere[..], &[("TURN_PORT", "3478")]].concat()).is_some(), "both, if that is said");
+    let fleet = [
+        ("DATABASE_URL", POSTGRES),
+        ("REDIS_URL", "redis://r1"),
+        ("JWT_SECRET", STRONG),
+        ("TURN_PORT", "3478"),
+    ];
+    assert_eq!(read(Role::Gateway, &fleet).unwrap().turn, None, "a fleet has coturn");
+    let turn = good(&[("TURN_RELAY_PORTS", "50000-50009"), ("TURN_PUBLIC_IP", "198.51.100.7")]).turn.unwrap();
+    assert_eq!((turn.ports, turn.public_ip), (50_000..=50_009, Some("198.51.100.7".parse().unwrap())));
+    assert_eq!((turn.allocations_per_user, turn.bandwidth, turn.allow_private), (32, 8 << 20, false));
 }
 
 #[test]

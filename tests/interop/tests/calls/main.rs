@@ -6,6 +6,7 @@ mod call;
 mod candidates;
 mod in_process;
 mod reconnect;
+mod relayed;
 mod restart;
 mod ringing;
 mod side;

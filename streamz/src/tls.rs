@@ -1,0 +1,178 @@
+//! Certificates: read from files, or made for this machine; and read again when they are replaced.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use streamz_gateway::serve::Tls;
+use streamz_platform::config::TlsConfig;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::Failure;
+
+/// How often it is looked whether the files have changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a certificate that is made here is good: browsers mistrust longer ones.
+const LIFE: TimeDelta = TimeDelta::days(397);
+/// It is made anew when less than this is left of it.
+const LEFT: TimeDelta = TimeDelta::days(30);
+
+/// A certificate in files.
+pub(crate) struct Certificate {
+    certificate: PathBuf,
+    key: PathBuf,
+    /// What was read last, to see whether it changes.
+    read: [Vec<u8>; 2],
+    pub(crate) tls: Tls,
+    /// The names and addresses of a certificate that was made here.
+    pub(crate) names: Vec<String>,
+}
+
+impl Certificate {
+    /// Reads it, or makes it.
+    ///
+    /// # Errors
+    /// A sentence that names the variable and the file.
+    pub(crate) fn open(config: &TlsConfig) -> Result<Self, Failure> {
+        let (certificate, key, names) = match config {
+            TlsConfig::Files { certificate, key } => (certificate.clone(), key.clone(), Vec::new()),
+            TlsConfig::SelfSigned { folder } => {
+                let names = names();
+                make(folder, &names, Utc::now()).map_err(|error| {
+                    Failure::unable(format!("TLS_SELF_SIGNED: {}: {error}", folder.display()))
+                })?;
+                (folder.join("certificate.pem"), folder.join("key.pem"), names.into_iter().collect())
+            }
+        };
+        let read = read(&certificate, &key).map_err(Failure::unable)?;
+        let (chain, secret) = parse(&read, &certificate, &key).map_err(Failure::unable)?;
+        let tls = Tls::new(chain, secret)
+            .map_err(|error| Failure::unable(format!("TLS_CERT, TLS_KEY: {error}")))?;
+        Ok(Self { certificate, key, read, tls, names })
+    }
+
+    /// Takes what the files hold whenever it has changed, until `stopping`. What cannot be used is said once, and the old
+    /// certificate stays.
+    pub(crate) async fn watch(mut self, stopping: CancellationToken) {
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                _ = look.tick() => {}
+            }
+            let (certificate, key) = (self.certificate.clone(), self.key.clone());
+            let Ok(Ok(read)) = tokio::task::spawn_blocking(move || read(&certificate, &key)).await else {
+                continue;
+            };
+            if read == self.read {
+                continue;
+            }
+            let replaced = parse(&read, &self.certificate, &self.key).and_then(|(chain, key)| {
+                self.tls.replace(chain, key).map_err(|error| format!("TLS_CERT, TLS_KEY: {error}"))
+            });
+            match replaced {
+                Ok(()) => tracing::info!("the certificate was replaced"),
+                Err(why) => tracing::warn!("the certificate stays the old one: {why}"),
+            }
+            self.read = read;
+        }
+    }
+}
+
+fn read(certificate: &Path, key: &Path) -> Result<[Vec<u8>; 2], String> {
+    let read = |variable: &str, path: &Path| {
+        fs::read(path).map_err(|error| format!("{variable}: {} cannot be read: {error}", path.display()))
+    };
+    Ok([read("TLS_CERT", certificate)?, read("TLS_KEY", key)?])
+}
+
+type Parsed = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn parse([chain, secret]: &[Vec<u8>; 2], certificate: &Path, key: &Path) -> Result<Parsed, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    let chain =
+        chain.ok_or_else(|| format!("TLS_CERT: {} is no certificate in PEM.", certificate.display()))?;
+    let secret = PrivateKeyDer::from_pem_slice(secret);
+    let secret = secret.map_err(|_| format!("TLS_KEY: {} is no private key in PEM.", key.display()))?;
+    Ok((chain, secret))
+}
+
+/// By what devices of the same network may call this machine.
+fn names() -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    if !host.is_empty() && host.chars().all(named) {
+        names.insert(format!("{}.local", host.split('.').next().unwrap_or_default()));
+        names.insert(host);
+    }
+    let addresses = if_addrs::get_if_addrs().unwrap_or_default();
+    names.extend(addresses.into_iter().filter(|at| !at.is_link_local()).map(|at| at.ip().to_string()));
+    names
+}
+
+/// Makes a certificate in `folder`, unless there is one for these names that is good for a while.
+fn make(folder: &Path, names: &BTreeSet<String>, now: DateTime<Utc>) -> io::Result<()> {
+    let note = folder.join("names");
+    let listed: Vec<&str> = names.iter().map(String::as_str).collect();
+    if let Ok(text) = fs::read_to_string(&note)
+        && let Some((ends, rest)) = text.split_once('\n')
+        && ends.parse::<DateTime<Utc>>().is_ok_and(|ends| now + LEFT < ends)
+        && rest.lines().collect::<BTreeSet<_>>().is_superset(&listed.iter().copied().collect())
+        && folder.join("certificate.pem").exists()
+        && folder.join("key.pem").exists()
+    {
+        return Ok(());
+    }
+    let mut params = CertificateParams::new(listed.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        .map_err(io::Error::other)?;
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, "Streamz on this machine");
+    params.distinguished_name = name;
+    let ends = now + LIFE;
+    params.not_before = moment(now - TimeDelta::days(1))?;
+    params.not_after = moment(ends)?;
+    let key = KeyPair::generate().map_err(io::Error::other)?;
+    let certificate = params.self_signed(&key).map_err(io::Error::other)?;
+    fs::create_dir_all(folder)?;
+    // The note comes last: without it, everything is made anew.
+    let _ = fs::remove_file(&note);
+    write(&folder.join("key.pem"), key.serialize_pem().as_bytes())?;
+    write(&folder.join("certificate.pem"), certificate.pem().as_bytes())?;
+    write(&note, format!("{}\n{}\n", ends.to_rfc3339(), listed.join("\n")).as_bytes())
+}
+
+fn moment(at: DateTime<Utc>) -> io::Result<time::OffsetDateTime> {
+    time::OffsetDateTime::from_unix_timestamp(at.timestamp()).map_err(io::Error::other)
+}
+
+/// Readable by the owner only, and whole or not there.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension("draft");
+    let _ = fs::remove_file(&draft);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)
+}
+
+/// `https://` addresses under which the page can be opened.
+pub(crate) fn urls(names: &[String], port: u16) -> Vec<String> {
+    let url = |name: &String| match name.parse::<IpAddr>() {
+        Ok(IpAddr::V6(_)) => format!("https://[{name}]:{port}/"),
+        _ => format!("https://{name}:{port}/"),
+    };
+    names.iter().map(url).collect()
+}
