@@ -25,6 +25,7 @@ const FLAGS = [
   // Names under .local need a network that these tests do not ask for.
   "--disable-features=WebRtcHideLocalIpsWithMdns",
   "--auto-accept-this-tab-capture",
+  "--autoplay-policy=no-user-gesture-required",
 ];
 
 const TYPES = new Map([[".js", "text/javascript"], [".html", "text/html"]]);
