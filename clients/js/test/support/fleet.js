@@ -1,6 +1,5 @@
 // Two gateways and a signaling node, with a Redis and a Postgres of their own.
 
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -8,6 +7,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 
+import { start } from "./children.js";
 import { startProgram } from "./server.js";
 
 /**
@@ -20,7 +20,7 @@ export async function startFleet(env = {}) {
   if (!existsSync(servers)) throw new Error(`There is no ${servers}: cargo build -p streamz-testkit`);
   const folder = await mkdtemp(join(tmpdir(), "streamz-fleet-"));
   // It starts both, says where they are, and ends them when its input ends: with this process, whatever happens.
-  const testkit = spawn(servers, { stdio: ["pipe", "pipe", "inherit"] });
+  const testkit = start(servers, [], { stdio: ["pipe", "pipe", "inherit"] });
   // While it begins and ends, its parts do miss each other: that is no news here.
   const variables = { RUST_LOG: "error", ...env, DATA_DIR: folder, HOST: "127.0.0.1", JWT_SECRET: "vUzs6w9GgE4M0uRCHn2q7dYkXbPpLtA3", DATABASE_POOL: "4" };
   let said = "";
@@ -29,7 +29,7 @@ export async function startFleet(env = {}) {
     if (/REDIS_URL=\S+\n/.test(said)) break;
   }
   for (const [, name, value] of said.matchAll(/^(\w+)=(\S+)$/gm)) Object.assign(variables, { [name]: value });
-  const migrate = spawn(STREAMZ_BIN, ["migrate"], { env: { PATH: process.env.PATH, ...variables }, stdio: ["ignore", "ignore", "inherit"] });
+  const migrate = start(STREAMZ_BIN, ["migrate"], { env: { PATH: process.env.PATH, ...variables }, stdio: ["ignore", "ignore", "inherit"] });
   const [status] = await once(migrate, "exit");
   if (status !== 0) throw new Error(`streamz migrate ended with status ${status}.`);
   const node = await startProgram(["node"], variables);

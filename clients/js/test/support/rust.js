@@ -1,10 +1,10 @@
 // A peer of the `webrtc` crate, beside the program under test: tests/interop/examples/peer.rs.
 
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { dirname, join } from "node:path";
 
+import { start } from "./children.js";
 import { atEnd } from "./cleanup.js";
 
 /**
@@ -17,7 +17,7 @@ export async function rustPeer(url, { email, password }, ...options) {
   const program = join(dirname(process.env.STREAMZ_BIN ?? ""), "examples/peer");
   if (!existsSync(program)) throw new Error(`There is no ${program}: cargo build -p streamz-interop --example peer`);
   const env = { ...process.env, STREAMZ_EMAIL: email, STREAMZ_PASSWORD: password };
-  const child = spawn(program, ["--url", url, ...options], { env, stdio: ["ignore", "pipe", "inherit"] });
+  const child = start(program, ["--url", url, ...options], { env, stdio: ["ignore", "pipe", "inherit"] });
   atEnd(() => child.kill("SIGKILL"));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const peer = {

@@ -1,11 +1,12 @@
 // A real server for a test, and what stands between it and its clients.
 
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+import { start } from "./children.js";
 
 /**
  * Starts the server that STREAMZ_BIN names.
@@ -34,7 +35,7 @@ export async function startProgram(role, env) {
   if (!binary) {
     throw new Error("Set STREAMZ_BIN to a streamz binary: these tests talk to a running server.");
   }
-  const child = spawn(binary, role, {
+  const child = start(binary, role, {
     env: { PATH: process.env.PATH, PORT: "0", LOGINS_PER_MINUTE: "10000", RUST_LOG: "warn", ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -1,12 +1,13 @@
 // Relays: the TURN servers that the tests go through.
 
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+import { start } from "./children.js";
 
 const COTURN = "/usr/bin/turnserver";
 const SECRET = "2f9mQ7xVtR4cLkWz8sNbYpEh";
@@ -34,7 +35,7 @@ export async function startCoturn(transport = "udp") {
     "--use-auth-secret", `--static-auth-secret=${SECRET}`, "--allow-loopback-peers", "--no-cli", "--no-tls", "--no-dtls",
     "--log-file=stdout", "--simple-log", `--pidfile=${join(folder, "pid")}`, `--userdb=${join(folder, "db")}`,
   ];
-  const child = spawn(COTURN, options, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  const child = start(COTURN, options, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
   const exited = once(child, "exit");
   let said = "";
   for (const output of [child.stdout, child.stderr]) output.on("data", (chunk) => (said = (said + chunk).slice(-20_000)));
