@@ -129,7 +129,12 @@ async fn talk(client: Client, events: Events, began: Began) -> Fallible<()> {
                     tokio::spawn(or_say(show(projector)));
                 }
             }
-            Step::Track(Codec::Vp8) => drop(tokio::spawn(or_say(watch(party.listener().await?)))),
+            Step::Track(codec) => {
+                let listener = party.listener().await?;
+                if codec == Codec::Vp8 {
+                    tokio::spawn(or_say(watch(listener)));
+                }
+            }
             Step::Other(event) => {
                 if let Event::Message(frame) = *event
                     && let ServerMessage::StreamEnd { reason, .. } = frame.message
