@@ -68,20 +68,30 @@ TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))
 SIMULATION = cargo test -p streamz-simulation --profile sim
 
 .PHONY: test
-test: servers node ## everything: units, contracts, end to end, clients, simulation (installs what is missing)
+test: servers browser ## everything: units, contracts, end to end, browsers, simulation (installs what is missing)
 	cargo build --workspace --exclude streamz-simulation --all-targets
 	STREAMZ_BIN=$(TARGET)/debug/streamz cargo test --workspace --exclude streamz-simulation --no-fail-fast $(ARGS)
-	cd clients/js && npm ci --no-audit --no-fund && npm run check && npm run test:unit
-	cd console && npm run test:unit
+	$(BROWSER_TESTS)
 	$(MAKE) --no-print-directory test-deploy
 	$(SIMULATION) --features planted-bugs --test planted_bugs
 	$(SIMULATION)
 
 .PHONY: test-browser
-test-browser: servers node ## the JavaScript client at a server, and the console, in Chromium (installs it)
-	@missing=""; command -v chromium >/dev/null || missing=" chromium"; $(install_missing)
-	cargo build
-	cd clients/js && npm ci --no-audit --no-fund && export STREAMZ_BIN=$(TARGET)/debug/streamz && npm run test:integration && npm run test:browser && cd ../../console && npm test
+test-browser: servers browser ## the JavaScript client and the console, in Node and in Chromium
+	cargo build -p streamz -p streamz-testkit
+	cargo build -p streamz-interop --example peer
+	$(BROWSER_TESTS)
+
+# What they leave for people to look at: target/console-screenshots.
+BROWSER_TESTS = export STREAMZ_BIN=$(TARGET)/debug/streamz CARGO_TARGET_DIR=$(TARGET); \
+	(cd clients/js && npm ci --no-audit --no-fund && npm test && npm run test:browser) && cd console && npm test
+
+.PHONY: browser
+browser: node
+	@missing=""; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v turnserver >/dev/null || missing="$$missing coturn"; \
+	$(install_missing)
 
 # Its packages are installed anew when their list changes.
 DEPLOY_PYTHON = $(TARGET)/deploy-python

@@ -96,7 +96,7 @@ describe("the console", () => {
     await first.getByRole("heading", { name: "Second" }).waitFor();
     await second.reload();
     await live(second);
-    assert.equal(await second.locator(".own h3").textContent(), "Second");
+    assert.equal(await second.locator(".own h2").textContent(), "Second");
     await first.getByText("2 devices, 2 online").waitFor();
     await first.getByRole("button", { name: "More for Second" }).click();
     await first.keyboard.press("End");

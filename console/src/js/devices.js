@@ -67,7 +67,7 @@ export function devicesPage({ streamz, identity, start, renamed, sharing }) {
     put(own,
       h("div", { class: "own-id" },
         h("span", { class: "tile live" }, deviceIcon(type)),
-        h("div", { class: "own-names" }, h("p", { class: "eyebrow" }, "This device"), h("h3", {}, name), h("p", { class: "soft small" }, typeName(type))),
+        h("div", { class: "own-names" }, h("p", { class: "eyebrow" }, "This device"), h("h2", {}, name), h("p", { class: "soft small" }, typeName(type))),
         iconButton("edit", "Change name and type of this device", () => edit({ device_id: identity().id, device_name: name, device_type: type }))),
       h("div", { class: "own-option" },
         h("div", {}, h("p", { id: "watch-name", class: "strong" }, "Answer as a camera"),

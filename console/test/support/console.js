@@ -2,11 +2,14 @@
 // screen reader cannot either.
 
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { launch } from "../../../clients/js/test/support/browser.js";
 import { startServer } from "../../../clients/js/test/support/server.js";
+
+const { default: jsQR } = createRequire(new URL("../../../clients/js/package.json", import.meta.url))("jsqr");
 
 export { launch };
 
@@ -90,7 +93,55 @@ export async function decodes(page, frames = 10) {
   await page.waitForFunction((wanted) => {
     const videos = [...document.querySelectorAll(".remote-video")];
     return videos.some((video) => video.getVideoPlaybackQuality().totalVideoFrames >= wanted && video.videoWidth > 0);
-  }, frames, { timeout: 20_000 });
+  }, frames, { timeout: 60_000 });
+}
+
+const AXE = new URL("../../../clients/js/node_modules/axe-core/axe.min.js", import.meta.url);
+/** What it says of a page that is seen through a dialog is about the dialog's shade. */
+const AXE_OPTIONS = { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] };
+
+/** The rules of WCAG 2.2 that a program can check, contrast of colours among them. @param {import("playwright-core").Page} page */
+async function assertRules(page) {
+  if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(await readFile(AXE, "utf8"));
+  // What is fading in has no colour yet.
+  await still(page);
+  const { violations } = await page.evaluate((options) => globalThis.axe.run(document, options), AXE_OPTIONS);
+  const said = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html, failureSummary }) => `${html.slice(0, 160)} ${failureSummary}`).join(" | ")}`);
+  assert.deepEqual(said, []);
+}
+
+/** Waits until what moves once has arrived; what goes round and round is not waited for. @param {import("playwright-core").Page} page */
+export async function still(page) {
+  await page.evaluate(async () => {
+    await document.fonts.ready;
+    const once = () => document.getAnimations().filter((each) => each.playState === "running" && Number.isFinite(each.effect?.getComputedTiming().endTime));
+    for (let all = once(); all.length > 0; all = once()) await Promise.allSettled(all.map(({ finished }) => finished));
+  });
+}
+
+/** What it looks like to a camera: the text of the QR code that is shown. @param {import("playwright-core").Locator} element */
+export async function readCode(element) {
+  const picture = (await element.screenshot()).toString("base64");
+  const { data, width, height } = await element.page().evaluate(async (picture) => {
+    const image = new Image();
+    image.src = `data:image/png;base64,${picture}`;
+    await image.decode();
+    const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    return { data: [...context.getImageData(0, 0, image.width, image.height).data], width: image.width, height: image.height };
+  }, picture);
+  return jsQR(Uint8ClampedArray.from(data), width, height)?.data;
+}
+
+/** Goes on with the Tab key until the control of this name has the focus. @param {import("playwright-core").Page} page @param {string} name */
+export async function tabTo(page, name) {
+  for (let presses = 0; presses < 60; presses += 1) {
+    const said = await page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent?.trim());
+    if (said === name) return;
+    await page.keyboard.press("Tab");
+  }
+  assert.fail(`The Tab key does not come to "${name}".`);
 }
 
 /** Every control has a name, every picture of meaning a text, every field a label, and ids are unique. */
@@ -120,12 +171,14 @@ export async function assertAccessible(page) {
     return faults;
   });
   assert.deepEqual(faults, []);
+  await assertRules(page);
 }
 
 const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../../target", import.meta.url));
 
 /** @param {import("playwright-core").Page} page @param {string} name */
 export async function shoot(page, name) {
+  await still(page);
   const folder = join(TARGET, "console-screenshots");
   await mkdir(folder, { recursive: true });
   await page.screenshot({ path: join(folder, `${name}.png`) });

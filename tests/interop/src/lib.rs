@@ -6,6 +6,7 @@
 
 mod channel;
 mod figures;
+mod film;
 mod media;
 mod party;
 mod pattern;
@@ -13,6 +14,7 @@ mod peer;
 
 pub use channel::Channel;
 pub use figures::Figures;
+pub use film::{Projector, Seen, Viewer};
 pub use media::{Codec, Listener, MediaError, Received, Speaker};
 pub use party::{CallError, Party, Signal, Step};
 pub use pattern::pattern;

@@ -59,19 +59,37 @@ impl Codec {
     }
 
     /// As the default media engine numbers them.
-    fn payload_type(self) -> u8 {
+    pub(crate) fn payload_type(self) -> u8 {
         match self {
             Codec::Opus => 111,
             Codec::Vp8 => 96,
         }
     }
 
-    /// Clock ticks from one packet to the next.
-    fn step(self) -> u32 {
+    /// Clock ticks from one packet to the next; of pictures, from one to the next.
+    pub(crate) fn step(self) -> u32 {
         match self {
             Codec::Opus => 960,
             Codec::Vp8 => 3000,
         }
+    }
+
+    /// A track that carries it from this source.
+    pub(crate) fn track(self, ssrc: u32) -> Arc<TrackLocalStaticRTP> {
+        let coding = RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
+            codec: self.parameters(),
+            ..Default::default()
+        };
+        let name = format!("{self:?}").to_lowercase();
+        let track = MediaStreamTrack::new(
+            "synthetic".to_owned(),
+            format!("{name}-{ssrc}"),
+            name,
+            self.kind(),
+            vec![coding],
+        );
+        Arc::new(TrackLocalStaticRTP::new(track))
     }
 
     /// What a packet of this header must carry.
@@ -99,20 +117,7 @@ pub struct Speaker {
 
 impl Speaker {
     pub(crate) fn new(codec: Codec, ssrc: u32) -> Self {
-        let coding = RTCRtpEncodingParameters {
-            rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() },
-            codec: codec.parameters(),
-            ..Default::default()
-        };
-        let name = format!("{codec:?}").to_lowercase();
-        let track = MediaStreamTrack::new(
-            "synthetic".to_owned(),
-            format!("{name}-{ssrc}"),
-            name,
-            codec.kind(),
-            vec![coding],
-        );
-        Self { track: Arc::new(TrackLocalStaticRTP::new(track)), codec, ssrc, next: 0 }
+        Self { track: codec.track(ssrc), codec, ssrc, next: 0 }
     }
 
     pub(crate) fn track(&self) -> Arc<dyn TrackLocal> {
@@ -203,6 +208,15 @@ impl Listener {
         self.codec
     }
 
+    /// The next packet; none when the track is over.
+    pub(crate) async fn packet(&self) -> Option<Packet> {
+        loop {
+            if let TrackRemoteEvent::OnRtpPacket(packet) = self.track.poll().await? {
+                return Some(packet);
+            }
+        }
+    }
+
     /// Waits for so many different packets, and checks each byte of them.
     ///
     /// # Errors
@@ -211,12 +225,7 @@ impl Listener {
         let mut seen = BTreeSet::new();
         let mut bytes = 0;
         while seen.len() < packets {
-            let Some(event) = self.track.poll().await else {
-                return Err(MediaError::Ended { packets: seen.len() });
-            };
-            let TrackRemoteEvent::OnRtpPacket(packet) = event else {
-                continue;
-            };
+            let packet = self.packet().await.ok_or(MediaError::Ended { packets: seen.len() })?;
             let (ssrc, sequence) = (packet.header.ssrc, packet.header.sequence_number);
             if packet.payload != self.codec.payload(ssrc, sequence) {
                 return Err(MediaError::Corrupt { ssrc, sequence });

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use rtc::data_channel::RTCDataChannelInit;
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use rtc::peer_connection::configuration::interceptor_registry::register_default_interceptors;
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
+use rtc::peer_connection::transport::RTCDtlsRole;
 use streamz_client::Candidate;
 use streamz_client::protocol::objects::IceServer;
 use tokio::sync::mpsc;
@@ -24,6 +26,7 @@ use webrtc::peer_connection::{
 
 use crate::channel::Channel;
 use crate::figures::Figures;
+use crate::film::Projector;
 use crate::media::{Codec, Listener, Speaker};
 
 /// Where the connection stands (W3C WebRTC §4.3.3).
@@ -111,9 +114,13 @@ impl Peer {
         let mut media = MediaEngine::default();
         media.register_default_codecs()?;
         let interceptors = register_default_interceptors(Registry::new(), &mut media)?;
-        // An ICE restart then takes new sockets, as after a change of network.
-        let settings =
-            SettingEngineBuilder::new().with_discard_local_candidates_during_ice_restart(true).build();
+        let settings = SettingEngineBuilder::new()
+            // An ICE restart then takes new sockets, as after a change of network.
+            .with_discard_local_candidates_during_ice_restart(true)
+            // The crate would take the active role in every answer. Whoever offered first is answered as active by a
+            // browser, which refuses a later answer that changes the roles of a running transport (RFC 8842 §5.5).
+            .with_answering_dtls_role(RTCDtlsRole::Server)
+            .build();
         let connection = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(media)
@@ -136,6 +143,25 @@ impl Peer {
         let speaker = Speaker::new(codec, ssrc);
         self.connection.add_track(speaker.track()).await?;
         Ok(speaker)
+    }
+
+    /// Adds a track of real pictures to be sent; to be negotiated by the next offer or answer.
+    ///
+    /// # Errors
+    /// [`PeerError::WebRtc`].
+    pub async fn project(&self, ssrc: u32) -> Result<Projector, PeerError> {
+        let projector = Projector::new(ssrc);
+        self.connection.add_track(projector.track()).await?;
+        Ok(projector)
+    }
+
+    /// A data channel whose number both sides know, so that neither announces it.
+    ///
+    /// # Errors
+    /// [`PeerError::WebRtc`].
+    pub async fn numbered_channel(&self, label: &str, number: u16) -> Result<Channel, PeerError> {
+        let known = RTCDataChannelInit { negotiated: Some(number), ..Default::default() };
+        Ok(Channel::new(self.connection.create_data_channel(label, Some(known)).await?))
     }
 
     /// Opens a data channel; the first one is to be negotiated by the next offer.

@@ -142,12 +142,14 @@ export class Call extends Emitter {
    * Takes the ring, or goes on with an ongoing call. Resolves with the other side's media once it flows; rejects if
    * another device was quicker (`answered_elsewhere`) or the call is over.
    * @param {MediaStream | null} [media] what this side sends
+   * @param {Pick<import("./calls.js").StreamOptions, "configuration" | "statsMs">} [options] as for `stream`
    * @returns {Promise<MediaStream>}
    */
-  async accept(media = null) {
+  async accept(media = null, options) {
     if (this.direction === "outgoing" && !this.ongoing) throw new StreamzError("wrong_state", "Only the one that is rung accepts.");
     this.#mustLive();
     if (this.#peer) return this.ready;
+    if (options) this.#parts.options = options;
     this.#take(media);
     this.#begin(this.ongoing);
     if (this.ongoing) return this.ready;

@@ -34,7 +34,7 @@ async function run(name, account) {
   const page = await context.newPage();
   const importMap = snippets().find(({ language }) => language === "html")?.code.replace("/node_modules/@streamz/client/", "/");
   const given = `const server = ${JSON.stringify(server.url)}; const { email, password } = ${JSON.stringify(account)};`;
-  const body = `<!doctype html><link rel="icon" href="data:,">${importMap}<video autoplay muted playsinline></video>
+  const body = `<!doctype html><title>Streamz</title><link rel="icon" href="data:,">${importMap}<video autoplay muted playsinline></video>
 <script type="module">${given}\n${snippet(`page=${name}`)}\nglobalThis.done();</script>`;
   files.pages.set(`/${name}`, body);
   const done = new Promise((resolve, reject) => {
@@ -71,6 +71,24 @@ describe("the README's pages", () => {
     const viewer = await run("viewer", ada);
     await shows(viewer);
     for (const page of [camera, viewer]) await page.context().close();
+  });
+
+  it("change what they send", async () => {
+    const ada = await account();
+    const tv = await run("tv", ada);
+    const sharer = await run("sharer", ada);
+    await shows(tv);
+    await tv.waitForFunction(() => /** @type {any} */ (document.querySelector("video")).srcObject.getVideoTracks().length === 2);
+    for (const page of [tv, sharer]) await page.context().close();
+  });
+
+  it("say how it flows", async () => {
+    const ada = await account();
+    const camera = await run("camera", ada);
+    const watcher = await run("watcher", ada);
+    await shows(watcher);
+    await watcher.waitForFunction(() => /^p2p \d+ ms (good|fair|poor) [1-9]\d* bit\/s$/.test(document.title));
+    for (const page of [camera, watcher]) await page.context().close();
   });
 
   it("send data", async () => {

@@ -20,11 +20,14 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  "--use-fake-device-for-media-stream",
+  "--use-fake-device-for-media-stream=device-count=3",
   "--use-fake-ui-for-media-stream",
   // Names under .local need a network that these tests do not ask for.
   "--disable-features=WebRtcHideLocalIpsWithMdns",
+  // The dialog that asks which screen is answered: the tab of this title.
   "--auto-accept-this-tab-capture",
+  "--auto-select-tab-capture-source-by-title=Streamz",
+  "--autoplay-policy=no-user-gesture-required",
 ];
 
 const TYPES = new Map([[".js", "text/javascript"], [".html", "text/html"]]);

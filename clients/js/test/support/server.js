@@ -1,24 +1,42 @@
 // A real server for a test, and what stands between it and its clients.
 
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { start } from "./children.js";
+
 /**
  * Starts the server that STREAMZ_BIN names.
  * @param {Record<string, string>} [env]
  */
 export async function startServer(env = {}) {
+  const data = env.DATA_DIR ?? (await mkdtemp(join(tmpdir(), "streamz-js-")));
+  const program = await startProgram([], { DATA_DIR: data, ...env });
+  return {
+    ...program,
+    data,
+    async stop() {
+      await program.kill();
+      if (env.DATA_DIR === undefined) await rm(data, { recursive: true, force: true });
+    },
+  };
+}
+
+/**
+ * One process of it, in a role that listens.
+ * @param {string[]} role
+ * @param {Record<string, string>} env
+ */
+export async function startProgram(role, env) {
   const binary = process.env.STREAMZ_BIN;
   if (!binary) {
     throw new Error("Set STREAMZ_BIN to a streamz binary: these tests talk to a running server.");
   }
-  const data = env.DATA_DIR ?? (await mkdtemp(join(tmpdir(), "streamz-js-")));
-  const child = spawn(binary, {
-    env: { PATH: process.env.PATH, DATA_DIR: data, PORT: "0", LOGINS_PER_MINUTE: "10000", RUST_LOG: "warn", ...env },
+  const child = start(binary, role, {
+    env: { PATH: process.env.PATH, PORT: "0", LOGINS_PER_MINUTE: "10000", RUST_LOG: "warn", ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
   const exited = once(child, "exit");
@@ -27,7 +45,7 @@ export async function startServer(env = {}) {
     let said = "";
     child.stdout.on("data", (chunk) => {
       said += chunk;
-      const found = /listens on (http:\S+)/.exec(said);
+      const found = /(?:listens|operations) on (http:\S+)/.exec(said);
       if (found) resolve(found[1]);
     });
     child.once("error", reject);
@@ -35,17 +53,11 @@ export async function startServer(env = {}) {
   });
   return {
     url,
-    data,
     port: Number(new URL(url).port),
     /** Ends it as a crash would. */
     async kill() {
       child.kill("SIGKILL");
       await exited;
-    },
-    async stop() {
-      child.kill("SIGKILL");
-      await exited;
-      if (env.DATA_DIR === undefined) await rm(data, { recursive: true, force: true });
     },
   };
 }

@@ -43,9 +43,10 @@ export class Call extends Emitter<CallEvents> {
      * Takes the ring, or goes on with an ongoing call. Resolves with the other side's media once it flows; rejects if
      * another device was quicker (`answered_elsewhere`) or the call is over.
      * @param {MediaStream | null} [media] what this side sends
+     * @param {Pick<import("./calls.js").StreamOptions, "configuration" | "statsMs">} [options] as for `stream`
      * @returns {Promise<MediaStream>}
      */
-    accept(media?: MediaStream | null): Promise<MediaStream>;
+    accept(media?: MediaStream | null, options?: Pick<import("./calls.js").StreamOptions, "configuration" | "statsMs">): Promise<MediaStream>;
     /** Refuses the ring. @param {string} [reason] your own word for the other side, at most 32 characters */
     decline(reason?: string): void;
     /** Ends the call, or gives up the ring. @param {string} [reason] your own word for the other side */

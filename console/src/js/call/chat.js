@@ -13,7 +13,7 @@ const MARK = '{"streamz":"file"';
 
 /** @param {import("../../client/index.js").Call} call */
 export function chat(call) {
-  const log = h("ol", { class: "chat-log", role: "log", aria: { label: "Messages", live: "polite" }, tabindex: "0" });
+  const log = h("div", { class: "chat-log", role: "log", aria: { label: "Messages", live: "polite" }, tabindex: "0" });
   const input = h("input", { class: "input", type: "text", placeholder: "Message", aria: { label: "Message" }, autocomplete: "off", maxlength: "4000" });
   const picker = h("input", { type: "file", hidden: true, multiple: true, aria: { label: "Files to send" } });
   const attach = iconButton("clip", "Send a file", () => picker.click(), { kind: "ghost" });
@@ -83,7 +83,7 @@ export function chat(call) {
   function add(whose, words) {
     const body = h("p", { class: "bubble" }, words);
     const who = whose === "mine" ? "You" : call.peer?.device_name ?? "The other device";
-    log.append(h("li", { class: `message ${whose}` }, h("span", { class: "quiet" }, `${who}: `), body, h("span", { class: "faint small num" }, clock(Date.now()))));
+    log.append(h("div", { class: `message ${whose}` }, h("span", { class: "quiet" }, `${who}: `), body, h("span", { class: "faint small num" }, clock(Date.now()))));
     log.scrollTop = log.scrollHeight;
     return body;
   }
