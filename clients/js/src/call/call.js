@@ -149,7 +149,7 @@ export class Call extends Emitter {
     if (this.direction === "outgoing" && !this.ongoing) throw new StreamzError("wrong_state", "Only the one that is rung accepts.");
     this.#mustLive();
     if (this.#peer) return this.ready;
-    if (options) this.#parts.options = options;
+    this.#parts.options = options ?? this.#parts.options;
     this.#take(media);
     this.#begin(this.ongoing);
     if (this.ongoing) return this.ready;
@@ -158,8 +158,7 @@ export class Call extends Emitter {
     } catch (error) {
       const code = error instanceof StreamzError ? error.code : "failed";
       // What became of it is not known: if the accept did arrive, the end tells the other side.
-      if (code === "expired") this.end("failed");
-      else this.over(code);
+      code === "expired" ? this.end("failed") : this.over(code);
       throw error;
     }
     this.activate(this.peerId ?? "");
@@ -362,8 +361,8 @@ export class Call extends Emitter {
     // One of the two keeps the record, so that it does not go to and fro.
     if (this.direction !== "outgoing" || this.orphaned || !isNews(stats, this.#told)) return;
     this.#told = stats;
-    const latency_ms = stats.rttMs ?? undefined;
-    const payload = { stream_id: this.id, connection_type: stats.path, quality: stats.quality, latency_ms };
+    const { path: connection_type, quality, rttMs } = stats;
+    const payload = { stream_id: this.id, connection_type, quality, latency_ms: rttMs ?? undefined };
     this.#parts.send({ type: "stream_stats", payload }).catch(() => {
       this.#told = undefined;
     });
