@@ -157,8 +157,11 @@ update-docs: ## write the configuration tables of the documentation, and what th
 ##@ Longer runs
 
 .PHONY: soak
-soak: servers ## new seeds of the simulation for MINUTES=10, then the end-to-end tests five times over
+soak: servers ## new seeds of the simulation for MINUTES=10, all faults (needs root), the end-to-end tests five times over
+	@missing=""; command -v ip >/dev/null || missing=" iproute2"; $(install_missing)
 	cargo run -p streamz-simulation --profile sim -- --minutes $(MINUTES) --from $$(date +%s)
+	cargo build
+	STREAMZ_BIN=$(TARGET)/debug/streamz cargo run -p streamz-faults -- --repeat 2
 	for round in 1 2 3 4 5; do cargo test -p streamz-tests -p streamz-interop; done
 
 .PHONY: bench

@@ -68,7 +68,7 @@ impl Listeners {
     pub(crate) fn urls(&self) -> Vec<String> {
         match &self.certificate {
             Some(certificate) if self.address.ip().is_unspecified() => {
-                tls::urls(&certificate.names, self.address.port())
+                tls::urls(&certificate.names, self.address)
             }
             _ => Vec::new(),
         }

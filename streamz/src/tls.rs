@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -168,11 +168,11 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&draft, path)
 }
 
-/// `https://` addresses under which the page can be opened.
-pub(crate) fn urls(names: &[String], port: u16) -> Vec<String> {
+/// `https://` addresses under which the page can be opened, if all addresses of the family of `at` are listened on.
+pub(crate) fn urls(names: &[String], at: SocketAddr) -> Vec<String> {
     let url = |name: &String| match name.parse::<IpAddr>() {
-        Ok(IpAddr::V6(_)) => format!("https://[{name}]:{port}/"),
-        _ => format!("https://{name}:{port}/"),
+        Ok(IpAddr::V6(_)) => at.is_ipv6().then(|| format!("https://[{name}]:{}/", at.port())),
+        _ => Some(format!("https://{name}:{}/", at.port())),
     };
-    names.iter().map(url).collect()
+    names.iter().filter_map(url).collect()
 }

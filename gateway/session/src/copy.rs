@@ -28,10 +28,10 @@ pub(crate) struct Copy {
     pub(crate) open_bytes: usize,
     pub(crate) settled: VecDeque<Settled>,
     pub(crate) heard: Vec<Heard>,
-    /// At most [`CONFIRMED_KEPT`]; forgotten when nothing was confirmed for a heartbeat.
+    /// At most [`CONFIRMED_KEPT`]; forgotten when nothing was confirmed for longer than a message may be open.
     pub(crate) confirmed: VecDeque<Mid>,
-    /// Something was confirmed since the last heartbeat.
-    pub(crate) confirming: bool,
+    /// The first heartbeat after the last of them; `None` until then.
+    pub(crate) confirmed_by: Option<Millis>,
     pub(crate) view: Vec<DeviceId>,
     pub(crate) live: Vec<LiveStream>,
     pub(crate) over: VecDeque<Over>,
@@ -61,12 +61,13 @@ impl Copy {
             self.confirmed.pop_front();
         }
         self.confirmed.push_back(mid);
-        self.confirming = true;
+        self.confirmed_by = None;
     }
 
-    /// Once a heartbeat: a hub that died longer ago than one has been followed by another.
-    pub(crate) fn forget_confirmed(&mut self) {
-        if !std::mem::take(&mut self.confirming) {
+    /// At a heartbeat: gives memory back once no sender can wait for what was confirmed.
+    pub(crate) fn forget_confirmed(&mut self, now: Millis, limits: &Limits) {
+        let by = *self.confirmed_by.get_or_insert(now);
+        if by + limits.delivery <= now {
             self.confirmed = VecDeque::new();
         }
     }

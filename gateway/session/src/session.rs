@@ -241,7 +241,7 @@ impl Session {
             settled: attached.settled.into(),
             heard: attached.heard,
             confirmed: VecDeque::new(),
-            confirming: false,
+            confirmed_by: None,
             view,
             live: attached.live,
             over: VecDeque::new(),

@@ -75,7 +75,7 @@ impl Session {
                 return self.close(CloseCode::NoHeartbeat, Detach::Lost, now, out);
             }
             if let Some(copy) = &mut self.copy {
-                copy.forget_confirmed();
+                copy.forget_confirmed(now, &self.limits);
             }
             self.missed_pings += 1;
             self.next_ping = now + self.limits.heartbeat;

@@ -122,10 +122,10 @@ impl Fault {
         }
     }
 
-    /// Whether messages may expire, or be refused: it lasts as long as they do.
+    /// Whether messages may expire, or be refused: it lasts as long as they do, or ends sessions that they were for.
     #[must_use]
     pub fn outlasts_messages(self) -> bool {
-        matches!(self, Self::AllRedisAway | Self::PostgresAwayAndNodeKilled)
+        self.may_begin_anew() || matches!(self, Self::AllRedisAway | Self::PostgresAwayAndNodeKilled)
     }
 
     /// Does it, and mends it. Says when it was mended; when it struck, if there is nothing to mend.

@@ -359,9 +359,15 @@ impl Observer {
         text
     }
 
-    /// Judges the history. `streams` is whose each stream in the store is.
+    /// Judges the history. `streams` is whose each stream in the store is; one that a node took with it before the store
+    /// had its record is whose device called first.
     #[must_use]
-    pub fn verdict(mut self, now: Millis, streams: BTreeMap<StreamId, usize>) -> Vec<Violation> {
+    pub fn verdict(mut self, now: Millis, mut streams: BTreeMap<StreamId, usize>) -> Vec<Violation> {
+        for Entry { what, .. } in &self.entries {
+            if let What::Heard { device, said: Said::Ringing { stream, .. }, .. } = what {
+                streams.entry(*stream).or_insert(self.clients[*device].user);
+            }
+        }
         // Faults were noted when they were over.
         self.entries.sort_by_key(|entry| entry.at);
         let live = |client: &Client| client.live && client.pipe.is_some();
