@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use streamz_platform::telemetry::TelemetryGuard;
 use streamz_platform::{Config, Shutdown, Tasks};
 use streamz_store::Store;
@@ -29,6 +30,7 @@ impl Process {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
+        raise_file_limit();
         let (shutdown, signals) = Shutdown::on_signals().map_err(Failure::unable)?;
         let listening = Tasks::new();
         listening.spawn("signals", signals);
@@ -68,5 +70,17 @@ impl Process {
         self.shutdown.request_now();
         self.listening.shutdown(LAST_WRITES).await;
         outcome
+    }
+}
+
+/// As many open files as this process may have: each device is one, and the usual limit of 1,024 is there for programs
+/// that wait with `select`, which this one does not.
+fn raise_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, ?current, "the limit on open files stays as it is");
     }
 }

@@ -75,6 +75,14 @@ impl Member {
         kib * 1024
     }
 
+    /// How many files it may have open.
+    #[must_use]
+    pub fn open_files(&self) -> u64 {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.process.pid)).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Sends a signal: `TERM`, `STOP`, `CONT`.
     pub fn signal(&mut self, name: &str) {
         self.process.signal(name);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
-use streamz_tests::{Http, Raw, Server, Topology, User, eventually, run};
+use streamz_tests::{Http, Place, Raw, Server, Topology, User, eventually, run};
 
 fn offer(id: &str, to: &str, sdp: &str) -> serde_json::Value {
     json!({"type": "sdp_offer", "id": id, "payload": {"to_device_id": to, "sdp": sdp}})
@@ -181,6 +181,18 @@ fn what_is_removed_or_revoked_is_closed_on_every_gateway() {
         cam.closes(4502).await;
         phone.closes(4502).await;
         assert!(began.elapsed().as_secs() < 1, "{:?}", began.elapsed());
+    });
+}
+
+/// Containers and services often start with a soft limit of 1,024 and a hard one that is much higher.
+#[test]
+fn a_process_takes_as_many_files_as_it_may_have() {
+    test(|| async {
+        let mut fleet = start(1, 1, 1).await;
+        let through = ["sh", "-c", r#"ulimit -S -n 512 && exec "$@""#, "sh"].map(str::to_owned).to_vec();
+        fleet.add_gateway_at(Place { through, ..Place::default() }).await;
+        assert_eq!(fleet.gateways[1].open_files(), fleet.gateways[0].open_files());
+        assert!(fleet.gateways[1].open_files() > 512);
     });
 }
 
