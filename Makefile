@@ -65,11 +65,12 @@ build: ## the optimised program, in target/release/streamz
 # More tests at a time than there are cores: end-to-end tests wait for most of their time.
 export RUST_TEST_THREADS ?= 4
 TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))
+BUILD_ALL = cargo build --workspace --exclude streamz-simulation --all-targets
 SIMULATION = cargo test -p streamz-simulation --profile sim
 
 .PHONY: test
 test: servers browser ## everything: units, contracts, end to end, browsers, simulation (installs what is missing)
-	cargo build --workspace --exclude streamz-simulation --all-targets
+	$(BUILD_ALL)
 	STREAMZ_BIN=$(TARGET)/debug/streamz cargo test --workspace --exclude streamz-simulation --no-fail-fast $(ARGS)
 	$(BROWSER_TESTS)
 	$(MAKE) --no-print-directory test-deploy
@@ -78,8 +79,7 @@ test: servers browser ## everything: units, contracts, end to end, browsers, sim
 
 .PHONY: test-browser
 test-browser: servers browser ## the JavaScript client and the console, in Node and in Chromium
-	cargo build -p streamz -p streamz-testkit
-	cargo build -p streamz-interop --example peer
+	$(BUILD_ALL)
 	$(BROWSER_TESTS)
 
 # What they leave for people to look at: target/console-screenshots.
@@ -110,7 +110,7 @@ test-deploy: servers node ## the chart, the image, dashboards and alerts (instal
 		$(DEPLOY_PYTHON)/bin/pip install -q --disable-pip-version-check -r deploy/tests/requirements.txt; \
 		cp deploy/tests/requirements.txt $(DEPLOY_PYTHON)/; }
 	cd deploy/tests/crds && npm ci --no-audit --no-fund
-	cargo build
+	$(BUILD_ALL)
 	STREAMZ_BIN=$(TARGET)/debug/streamz PYTHONDONTWRITEBYTECODE=1 $(DEPLOY_PYTHON)/bin/python -W error::ResourceWarning -m unittest discover -s deploy/tests
 
 .PHONY: servers
