@@ -182,6 +182,6 @@ mod tests {
         assert_eq!(counts(5), [1, 2, 3, 5]);
         assert_eq!(sizes(400), [200, 400]);
         assert_eq!(sizes(90_000), [1000, 10_000, 45_000, 90_000]);
-        assert!(most_devices(5) >= 5 * most_devices(1) && most_devices(1) % 4 == 0);
+        assert!(most_devices(5) >= 5 * most_devices(1) && most_devices(1).is_multiple_of(4));
     }
 }
