@@ -80,6 +80,18 @@ impl Peer {
         wait(&self.ends.received, enough).await
     }
 
+    /// Says something again and again, as a link does, until there is evidence that nobody hears it: the server may not
+    /// have noticed yet that a connection was closed.
+    pub(crate) async fn misses(&self, dead: ProcessId) -> Vec<Evidence> {
+        let mut again = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            tokio::select! {
+                _ = again.tick() => self.send_to(dead, "anybody there?"),
+                evidence = self.evidence(|all| all.iter().any(|one| one.process == dead)) => return evidence,
+            }
+        }
+    }
+
     /// Until this text has come.
     pub(crate) async fn hears(&self, text: &str) {
         self.received(|all| all.iter().any(|envelope| lines(envelope).any(|line| line == text))).await;
