@@ -147,7 +147,7 @@ impl Stage {
                 stage.devices.spawn(device.live());
             }
         }
-        stage.well(stage.scene.now()).await;
+        stage.settle().await;
         tokio::time::sleep_until(started + REDIS_BELIEVED).await;
         stage
     }
@@ -226,10 +226,23 @@ impl Stage {
         }
     }
 
-    /// Waits until all is well, and a little longer.
+    /// Waits until all is well, no slot moves, and a little longer.
     pub(crate) async fn settle(&self) {
         self.well(self.scene.now()).await;
-        sleep(CALM).await;
+        let mut version = String::new();
+        eventually(|| {
+            let sql =
+                "SELECT version, (SELECT count(*) FROM slots WHERE moving_to IS NOT NULL) FROM slot_table";
+            let now = self.postgres.sql(&self.database, sql);
+            let rests = now == version && now.ends_with("|0");
+            version = now;
+            async move {
+                // Longer than the coordinator's round.
+                sleep(CALM).await;
+                rests.then_some(())
+            }
+        })
+        .await;
     }
 
     /// Lets a fault strike, and waits until all is well again.

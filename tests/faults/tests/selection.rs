@@ -1,10 +1,19 @@
 //! A short selection of the faults, on every run of the tests; `make soak` runs them all.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::time::Duration;
+
 use streamz_faults::{Fault, Size, Stage, Table};
+use tokio::sync::Mutex;
+
+/// Two fleets at a time would be more than a small machine has processors for, and devices would give up on servers that
+/// only wait for their turn.
+static ONE_FLEET: Mutex<()> = Mutex::const_new(());
 
 async fn suffers(faults: &[Fault]) {
-    let mut stage = Stage::set(Size::default()).await;
+    let _turn = ONE_FLEET.lock().await;
+    let size = Size { users: 8, pace: Duration::from_millis(400), ..Size::default() };
+    let mut stage = Stage::set(size).await;
     let mut figures = Vec::new();
     for fault in faults {
         figures.push(stage.suffer(*fault).await);
