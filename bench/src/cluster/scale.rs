@@ -100,7 +100,7 @@ async fn devices(bench: &mut Bench, ground: &Ground, shape: Shape) -> Result<(),
     let talking = bench.accounts.pairs(LOAD_PAIRS);
     let mut crowd = Crowd::default();
     let mut links = relay::connect(&cluster, Dialect::V1, &talking).await?;
-    let mut memory: Option<(usize, ByKind<u64>)> = None;
+    let (mut memory, mut grew) = (None::<(usize, ByKind<u64>)>, Vec::new());
     for size in sizes(bench.plan.idle_devices) {
         bench.progress.step("more devices");
         let pairs = bench.accounts.pairs((size - crowd.size()) / 2);
@@ -145,11 +145,12 @@ async fn devices(bench: &mut Bench, ground: &Ground, shape: Shape) -> Result<(),
                 let mut rounds = Rounds::default();
                 rounds.add(true, Some(each), added as u64);
                 let name = format!("each, from {before} to {size}, {kind}");
-                bench.rows.push(rounds.row(MEMORY, name, Unit::Kib, None));
+                grew.push(rounds.row(MEMORY, name, Unit::Kib, None));
             }
         }
         memory = Some((size, now));
     }
+    bench.rows.extend(grew);
     // All of this is local: that many connections need not be closed one by one.
     drop(crowd);
     relay::close(links).await;
