@@ -304,6 +304,8 @@ impl Stage {
     /// What does not hold, in words.
     pub async fn judge(mut self, figures: &mut [Figures]) -> Result<(), String> {
         self.scene.talking.send_replace(false);
+        // A device may just be about to say something.
+        sleep(2 * self.size.pace).await;
         let deadline = tokio::time::Instant::now() + SETTLED_WITHIN;
         while self.scene.observer().standing().open > 0 && tokio::time::Instant::now() < deadline {
             sleep(Duration::from_millis(50)).await;

@@ -1,8 +1,8 @@
 //! Promises 4 and 5 as devices alone see them, when hubs and gateways are real processes that nobody looks into.
 //!
 //! Of a history this demands that
-//! * **`seq` rises** in every session, and skips no more numbers than messages to that device may have expired; but
-//!   for the leap of a hub that was rebuilt from an old copy, when a gateway and a node were lost together;
+//! * **`seq` rises** in every session, and skips no more numbers than messages to that device may have expired, and than
+//!   outcomes its gateway had told it on its own (without a number, after 30 s in vain); but for the leap of a hub that was rebuilt from an old copy, when a gateway and a node were lost together;
 //! * **resumption**: who comes back within the resume window goes on with the session, but for that same case;
 //! * **a clean slate is clean**: `resumed: false` comes with a session that nobody had before;
 //! * **no early word**: who hears that a device is offline has not been told so earlier than the grace after that
@@ -66,7 +66,8 @@ pub(super) fn check(history: &History, spells: &[Spell], found: &mut Vec<Violati
     }
 }
 
-/// For each device the messages to it whose senders did not hear that they were delivered.
+/// For each device the messages to it whose senders did not hear that they were delivered, and the outcomes that it
+/// heard without a number.
 fn may_have_expired(history: &History) -> BTreeMap<DeviceNo, u64> {
     let mut certain = BTreeSet::new();
     for Entry { what, .. } in &history.entries {
@@ -77,6 +78,11 @@ fn may_have_expired(history: &History) -> BTreeMap<DeviceNo, u64> {
         }
     }
     let mut counts = BTreeMap::new();
+    for Entry { what, .. } in &history.entries {
+        if let What::Heard { device, seq: None, said: Said::Outcome { .. }, .. } = what {
+            *counts.entry(*device).or_default() += 1;
+        }
+    }
     for written in &history.written {
         let (Some(id), Some(to)) = (&written.id, &written.to) else { continue };
         if certain.contains(&(written.device, id)) {
