@@ -39,6 +39,26 @@ macro_rules! scenarios_on_postgres {
     };
 }
 
+/// Makes a test of each of these functions, which take a [`TurnServer`](crate::TurnServer), for the server in the process
+/// and for coturn.
+#[macro_export]
+macro_rules! on_both_turn_servers {
+    ($($name:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[test] fn $name() {
+                let scenario = |_| super::$name($crate::TurnServer::Embedded);
+                $crate::run($crate::Topology::EmbeddedSqlite, scenario);
+            })+
+        }
+        mod coturn {
+            $(#[test] fn $name() {
+                let scenario = |_| super::$name($crate::TurnServer::Coturn);
+                $crate::run($crate::Topology::EmbeddedSqlite, scenario);
+            })+
+        }
+    };
+}
+
 /// Runs a scenario on a runtime of its own.
 pub fn run<F: Future<Output = ()>>(topology: Topology, scenario: impl FnOnce(Topology) -> F) {
     // Before the clock starts: it may have to be built.

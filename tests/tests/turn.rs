@@ -10,22 +10,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::header::HOST;
 use serde_json::{Value, json};
 use sha1::Sha1;
-use streamz_tests::{Http, Server, Topology, TurnClient, TurnServer, User, eventually, run, soon};
+use streamz_tests::{
+    Http, Server, Topology, TurnClient, TurnServer, User, eventually, on_both_turn_servers, run, soon,
+};
 use tokio::net::UdpSocket;
 
-/// The same test on both.
-macro_rules! on_both {
-    ($($name:ident),+ $(,)?) => {
-        mod embedded {
-            $(#[test] fn $name() { super::on(super::TurnServer::Embedded, super::$name) })+
-        }
-        mod coturn {
-            $(#[test] fn $name() { super::on(super::TurnServer::Coturn, super::$name) })+
-        }
-    };
-}
-
-on_both![
+on_both_turn_servers![
     a_device_gets_a_relayed_port_with_what_it_was_told,
     a_forged_credential_is_refused,
     a_lapsed_credential_is_refused_and_what_it_began_goes_on,
@@ -33,10 +23,6 @@ on_both![
     a_user_has_so_many_ports,
     whoever_is_revoked_is_told_nothing_new,
 ];
-
-fn on<F: Future<Output = ()>>(turn: TurnServer, scenario: impl FnOnce(TurnServer) -> F) {
-    run(Topology::EmbeddedSqlite, |_| scenario(turn));
-}
 
 /// The entry with credentials, of what a device is told.
 fn relay(ice_servers: &Value) -> Value {

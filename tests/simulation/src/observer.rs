@@ -244,12 +244,6 @@ impl Observer {
         self.clients[device].streams.keys().copied().collect()
     }
 
-    /// Whether the other devices of its user are shown online to a device.
-    #[must_use]
-    pub fn sees(&self, device: usize, other: &DeviceId) -> bool {
-        self.clients[device].online.contains(other)
-    }
-
     /// A connection is over.
     pub fn closed(&mut self, now: Millis, device: usize, pipe: usize, code: Option<u16>) {
         let code = code.and_then(CloseCode::from_code);

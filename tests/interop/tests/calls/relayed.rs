@@ -5,23 +5,11 @@ use std::time::SystemTime;
 use streamz_client::protocol::objects::{ConnectionType, IceServer};
 use streamz_client::protocol::server::ServerMessage;
 use streamz_interop::{Channel, Party, Peer, PeerEvent, pattern};
-use streamz_tests::{Device, Topology, TurnServer, User, eventually, run, soon};
+use streamz_tests::{Device, TurnServer, User, eventually, on_both_turn_servers, soon};
 
 use crate::side::{id, ring};
 
-/// The same test on both.
-macro_rules! on_both {
-    ($($name:ident),+ $(,)?) => {
-        mod embedded {
-            $(#[test] fn $name() { super::on(super::TurnServer::Embedded, super::$name) })+
-        }
-        mod coturn {
-            $(#[test] fn $name() { super::on(super::TurnServer::Coturn, super::$name) })+
-        }
-    };
-}
-
-on_both![
+on_both_turn_servers![
     devices_that_can_only_relay_exchange_messages,
     a_call_outlives_its_credentials_and_restarts_with_renewed_ones,
     a_forged_credential_leads_nowhere,
@@ -29,10 +17,6 @@ on_both![
 
 /// Several messages of the channel.
 const BYTES: usize = 50_000;
-
-fn on<F: Future<Output = ()>>(turn: TurnServer, scenario: impl FnOnce(TurnServer) -> F) {
-    run(Topology::EmbeddedSqlite, |_| scenario(turn));
-}
 
 /// Two devices in a call, with a data channel between them.
 struct Call {
