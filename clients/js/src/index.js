@@ -20,5 +20,5 @@ export { Streamz } from "./streamz.js";
 /** @typedef {import("./streamz.js").ThisDevice} ThisDevice */
 /** @typedef {import("./connection.js").ConnectionState} ConnectionState */
 /** @typedef {import("./call/calls.js").StreamOptions} StreamOptions */
-/** @typedef {import("./call/call.js").MediaState} MediaState */
+/** @typedef {import("./call/types.js").MediaState} MediaState */
 /** @typedef {import("./call/stats.js").CallStats} CallStats */

@@ -16,6 +16,6 @@ export type StreamzOptions = import("./streamz.js").StreamzOptions;
 export type ThisDevice = import("./streamz.js").ThisDevice;
 export type ConnectionState = import("./connection.js").ConnectionState;
 export type StreamOptions = import("./call/calls.js").StreamOptions;
-export type MediaState = import("./call/call.js").MediaState;
+export type MediaState = import("./call/types.js").MediaState;
 export type CallStats = import("./call/stats.js").CallStats;
 export { localStorageStorage, memoryStorage } from "./storage.js";

@@ -2,42 +2,15 @@ import { deferred } from "../deferred.js";
 import { Emitter } from "../emitter.js";
 import { StreamzError } from "../errors.js";
 import { Peer } from "./peer.js";
+import { Received } from "./received.js";
 import { isNews } from "./stats.js";
 
 /** @typedef {import("../wire.js").StreamType} StreamType */
 /** @typedef {import("./stats.js").CallStats} CallStats */
+/** @typedef {import("./types.js").MediaState} MediaState */
+/** @typedef {import("./types.js").CallEvents} CallEvents */
+/** @typedef {import("./types.js").CallParts} CallParts */
 /** @template T @typedef {ReturnType<typeof deferred<T>>} Deferred */
-
-/**
- * `interrupted` is mended by itself.
- * @typedef {"none" | "connecting" | "connected" | "interrupted"} MediaState
- */
-
-/**
- * @typedef {object} CallEvents
- * @property {"ringing" | "active" | "ended"} state
- * @property {MediaState} media
- * @property {{ track: MediaStreamTrack, streams: readonly MediaStream[] }} track one more track of the other side
- * @property {RTCDataChannel} channel opened by the other side, or the one that a data stream begins with
- * @property {string} declined a device that rang said no; others may still ring
- * @property {CallStats} stats every few seconds
- * @property {string} ended with the reason
- */
-
-/**
- * @typedef {object} CallParts
- * @property {import("./calls.js").CallsParts} shared
- * @property {"outgoing" | "incoming"} direction who began it
- * @property {string | null} peerId
- * @property {StreamType} type
- * @property {string} sourceId
- * @property {string | null} id
- * @property {MediaStream | null} media
- * @property {import("./calls.js").StreamOptions} [options]
- * @property {boolean} [ongoing] left by a former run of the program
- * @property {(message: import("../wire.js").Message) => Promise<void>} send
- * @property {(call: Call) => void} over
- */
 
 /** How often the path is measured. */
 const STATS_MS = 5_000;
@@ -59,6 +32,7 @@ export class Call extends Emitter {
   #peer;
   /** @type {Map<MediaStreamTrack, MediaStream[]>} */
   #tracks = new Map();
+  #received;
   /** @type {(() => void) | undefined} */
   #giveUp;
   /** @type {CallStats | undefined} */
@@ -86,8 +60,9 @@ export class Call extends Emitter {
     this.sourceId = parts.sourceId;
     /** Whether a former run of this program began it: `accept` goes on with it. */
     this.ongoing = parts.ongoing === true;
-    /** What the other side sends; tracks are added as they come. @type {MediaStream} */
-    this.remoteStream = parts.shared.MediaStream ? new parts.shared.MediaStream() : /** @type {any} */ (null);
+    this.#received = new Received(parts.shared.MediaStream);
+    /** What the other side sends, for one element: its first picture and its first sound. */
+    this.remoteStream = this.#received.stream;
     /** The last reading. @type {CallStats | null} */
     this.stats = null;
     /** Why it ended. @type {string | null} */
@@ -111,6 +86,11 @@ export class Call extends Emitter {
   /** The other device as it is known, if it is. */
   get peer() {
     return this.peerId === null ? undefined : this.#parts.shared.device(this.peerId);
+  }
+
+  /** All that the other side sends, in the order in which it came: a screen beside the camera, too. */
+  get remoteTracks() {
+    return this.#received.tracks;
   }
 
   /** The device that answered. Rejects with the reason if nobody did: `busy`, `declined`, `timeout`, `offline`, … */
@@ -332,9 +312,7 @@ export class Call extends Emitter {
 
   /** @param {MediaStreamTrack} track @param {readonly MediaStream[]} streams */
   #track(track, streams) {
-    // Of a connection that was replaced: its tracks will never say anything again.
-    for (const old of this.remoteStream.getTracks()) if (old.readyState === "ended") this.remoteStream.removeTrack(old);
-    this.remoteStream.addTrack(track);
+    this.#received.add(track);
     this.emit("track", { track, streams });
     this.#checkReady();
   }

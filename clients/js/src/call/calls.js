@@ -145,7 +145,7 @@ export class Calls {
     for (const call of this.all) call.over(error?.code ?? "closed", error);
   }
 
-  /** @param {Omit<import("./call.js").CallParts, "shared" | "send" | "over">} parts */
+  /** @param {Omit<import("./types.js").CallParts, "shared" | "send" | "over">} parts */
   #make(parts) {
     const call = new Call({
       ...parts,

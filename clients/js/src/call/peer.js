@@ -42,8 +42,8 @@ export class Peer {
   #unmeasure;
   /** @type {import("./stats.js").Totals | undefined} */
   #totals;
-  /** @type {Map<MediaStreamTrack, RTCRtpSender>} */
-  #senders = new Map();
+  /** How each track that we send is taken back. @type {Map<MediaStreamTrack, { sender: RTCRtpSender, remove: () => void }>} */
+  #sent = new Map();
 
   /** @param {PeerParts} parts */
   constructor(parts) {
@@ -85,23 +85,32 @@ export class Peer {
 
   /** @param {MediaStreamTrack} track @param {MediaStream[]} streams */
   add(track, streams) {
-    this.#senders.set(track, this.pc.addTrack(track, ...streams));
+    const { pc } = this;
+    if (!pc.localDescription && !pc.remoteDescription) {
+      const sender = pc.addTrack(track, ...streams);
+      this.#sent.set(track, { sender, remove: () => pc.removeTrack(sender) });
+      return;
+    }
+    // `addTrack` would take a line on which so far only the other side sends. If both offer at once and that offer is
+    // rolled back, Chromium shows no more frames of what comes on this line. A line of its own is safe, and is free for
+    // another track once it is stopped, so that descriptions do not grow with every screen that is shown.
+    const transceiver = pc.addTransceiver(track, { direction: "sendonly", streams });
+    this.#sent.set(track, { sender: transceiver.sender, remove: () => transceiver.stop() });
   }
 
   /** @param {MediaStreamTrack} track */
   remove(track) {
-    const sender = this.#senders.get(track);
-    this.#senders.delete(track);
-    if (sender) this.pc.removeTrack(sender);
+    this.#sent.get(track)?.remove();
+    this.#sent.delete(track);
   }
 
   /** @param {MediaStreamTrack} track @param {MediaStreamTrack} by */
   async replace(track, by) {
-    const sender = this.#senders.get(track);
-    if (!sender) throw new StreamzError("unknown_track", "This track is not sent in this call.");
-    await sender.replaceTrack(by);
-    this.#senders.delete(track);
-    this.#senders.set(by, sender);
+    const sent = this.#sent.get(track);
+    if (!sent) throw new StreamzError("unknown_track", "This track is not sent in this call.");
+    await sent.sender.replaceTrack(by);
+    this.#sent.delete(track);
+    this.#sent.set(by, sent);
   }
 
   /** Looks for a new path. */

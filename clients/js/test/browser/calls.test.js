@@ -65,9 +65,18 @@ describe("calls in Chromium", () => {
     await sees(tv);
     assert.equal(Object.keys(await tv.evaluate(() => app.pictures())).length, 2);
 
-    const removed = tv.evaluate(() => new Promise((resolve) => app.shared.addEventListener("mute", () => resolve(true), { once: true })));
+    const removed = tv.evaluate(() => new Promise((resolve) => app.shared.addEventListener("ended", () => resolve(app.call.remoteTracks.length), { once: true })));
     await phone.evaluate(() => app.call.removeTrack(app.screen.getVideoTracks()[0]));
-    assert.ok(await removed);
+    assert.equal(await removed, 2, "sound and camera are left");
+    await sees(tv);
+
+    // The next one takes the line of the one before it.
+    const lines = () => phone.evaluate(() => app.call.peerConnection.localDescription.sdp.match(/^m=/gm).length);
+    const before = await lines();
+    const again = tv.evaluate(async () => (await app.next("track")).track.kind);
+    await phone.evaluate(() => app.call.addTrack(app.screen.getVideoTracks()[0].clone(), app.screen));
+    assert.equal(await again, "video");
+    assert.equal(await lines(), before);
     await sees(tv);
   });
 

@@ -160,7 +160,9 @@ export class FakePeerConnection extends EventTarget {
     return {};
   }
 
-  addTransceiver() {}
+  addTransceiver() {
+    return { sender: {}, stop() {} };
+  }
   getTransceivers() {
     return [];
   }
@@ -217,5 +219,7 @@ export class FakeMediaStream {
   addTrack(/** @type {any} */ track) {
     this.tracks.push(track);
   }
-  removeTrack() {}
+  removeTrack(/** @type {any} */ track) {
+    this.tracks = this.tracks.filter((known) => known !== track);
+  }
 }

@@ -2,7 +2,7 @@
  * One stream between this device and another: rings, goes on, ends.
  * @extends {Emitter<CallEvents>}
  */
-export class Call extends Emitter<CallEvents> {
+export class Call extends Emitter<import("./types.js").CallEvents> {
     /** @param {CallParts} parts */
     constructor(parts: CallParts);
     /** The stream's id; null until the server has given one. */
@@ -15,7 +15,7 @@ export class Call extends Emitter<CallEvents> {
     sourceId: string;
     /** Whether a former run of this program began it: `accept` goes on with it. */
     ongoing: boolean;
-    /** What the other side sends; tracks are added as they come. @type {MediaStream} */
+    /** What the other side sends, for one element: its first picture and its first sound. */
     remoteStream: MediaStream;
     /** The last reading. @type {CallStats | null} */
     stats: CallStats | null;
@@ -26,9 +26,11 @@ export class Call extends Emitter<CallEvents> {
     /** Where it stands. */
     get state(): "ringing" | "active" | "ended";
     /** How the media flows. */
-    get media(): MediaState;
+    get media(): import("./types.js").MediaState;
     /** The other device as it is known, if it is. */
     get peer(): import("../roster.js").KnownDevice | undefined;
+    /** All that the other side sends, in the order in which it came: a screen beside the camera, too. */
+    get remoteTracks(): MediaStreamTrack[];
     /** The device that answered. Rejects with the reason if nobody did: `busy`, `declined`, `timeout`, `offline`, … */
     get accepted(): Promise<string>;
     /** The other side's media, once it flows. Rejects if the call ends before. */
@@ -83,57 +85,10 @@ export class Call extends Emitter<CallEvents> {
 }
 export type StreamType = import("../wire.js").StreamType;
 export type CallStats = import("./stats.js").CallStats;
+export type MediaState = import("./types.js").MediaState;
+export type CallEvents = import("./types.js").CallEvents;
+export type CallParts = import("./types.js").CallParts;
 export type Deferred<T> = ReturnType<typeof deferred<T>>;
-/**
- * `interrupted` is mended by itself.
- */
-export type MediaState = "none" | "connecting" | "connected" | "interrupted";
-export type CallEvents = {
-    state: "ringing" | "active" | "ended";
-    media: MediaState;
-    /**
-     * one more track of the other side
-     */
-    track: {
-        track: MediaStreamTrack;
-        streams: readonly MediaStream[];
-    };
-    /**
-     * opened by the other side, or the one that a data stream begins with
-     */
-    channel: RTCDataChannel;
-    /**
-     * a device that rang said no; others may still ring
-     */
-    declined: string;
-    /**
-     * every few seconds
-     */
-    stats: CallStats;
-    /**
-     * with the reason
-     */
-    ended: string;
-};
-export type CallParts = {
-    shared: import("./calls.js").CallsParts;
-    /**
-     * who began it
-     */
-    direction: "outgoing" | "incoming";
-    peerId: string | null;
-    type: StreamType;
-    sourceId: string;
-    id: string | null;
-    media: MediaStream | null;
-    options?: import("./calls.js").StreamOptions | undefined;
-    /**
-     * left by a former run of the program
-     */
-    ongoing?: boolean | undefined;
-    send: (message: import("../wire.js").Message) => Promise<void>;
-    over: (call: Call) => void;
-};
 import { Emitter } from "../emitter.js";
 import { StreamzError } from "../errors.js";
 import { deferred } from "../deferred.js";

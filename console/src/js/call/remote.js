@@ -11,8 +11,8 @@ const CROP_MAX = 0.25;
  */
 export function remote(call, { changed, blocked }) {
   const element = h("div", { class: "remote" });
-  const sound = h("audio", { autoplay: true, class: "remote-sound" });
-  element.append(sound);
+  /** @type {Map<MediaStreamTrack, HTMLAudioElement>} */
+  const sounds = new Map();
   /** @type {Map<MediaStreamTrack, HTMLVideoElement>} */
   const pictures = new Map();
 
@@ -26,23 +26,36 @@ export function remote(call, { changed, blocked }) {
   }
 
   function show() {
-    const tracks = call.remoteStream.getVideoTracks().filter((track) => track.readyState === "live");
-    for (const [track, picture] of pictures) {
-      if (tracks.includes(track)) continue;
-      picture.remove();
-      pictures.delete(track);
+    const tracks = call.remoteTracks;
+    for (const shown of [sounds, pictures]) {
+      for (const [track, player] of shown) {
+        if (tracks.includes(track)) continue;
+        player.remove();
+        shown.delete(track);
+      }
     }
-    for (const track of tracks) if (!pictures.has(track)) add(track);
-    if (call.remoteStream.getAudioTracks().length > 0 && sound.srcObject !== call.remoteStream) {
-      sound.srcObject = call.remoteStream;
-      // A page that nobody has tapped yet may not make a sound.
-      sound.play().catch((error) => error.name === "NotAllowedError" && blocked(() => void sound.play()));
+    for (const track of tracks) {
+      if (sounds.has(track) || pictures.has(track)) continue;
+      if (track.kind === "video") addPicture(track);
+      else addSound(track);
+      track.addEventListener("ended", show);
     }
     count();
   }
 
-  function add(track) {
-    // Its sound is played once, by the audio element.
+  /** @param {MediaStreamTrack} track */
+  function addSound(track) {
+    const sound = h("audio", { autoplay: true, class: "remote-sound" });
+    sound.srcObject = new MediaStream([track]);
+    sounds.set(track, sound);
+    element.append(sound);
+    // A page that nobody has tapped yet may not make a sound.
+    sound.play().catch((error) => error.name === "NotAllowedError" && blocked(() => sounds.forEach((each) => void each.play())));
+  }
+
+  /** @param {MediaStreamTrack} track */
+  function addPicture(track) {
+    // Sound is played by elements of its own.
     const picture = h("video", { class: "remote-video", autoplay: true, playsinline: true, muted: true, aria: { label: "Picture of the other device" } });
     picture.srcObject = new MediaStream([track]);
     pictures.set(track, picture);
