@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { atEnd } from "../support/cleanup.js";
+import { relayed, throughRelay } from "../support/relayed.js";
 import { lastRecord, Room, sees } from "../support/room.js";
 import { startProxy } from "../support/server.js";
 import { RELAYS } from "../support/turn.js";
@@ -13,43 +14,20 @@ const app = undefined;
 
 const room = new Room();
 
-/**
- * A call of two pages that may use relays alone.
- * @param {string} url
- */
-async function relayed(url) {
-  const all = await room.open(["phone", "tv"], { url });
-  const [phone, tv] = all.pages;
-  const taken = tv.evaluate(async () => void (await (await app.ring()).accept(null, { configuration: { iceTransportPolicy: "relay" } })));
-  await phone.evaluate(async () => {
-    app.use(app.connection.stream("tv", await app.camera(), { configuration: { iceTransportPolicy: "relay" } }));
-    await app.call.ready;
-  });
-  await taken;
-  await sees(tv);
-  return { ...all, phone, tv };
-}
-
-/** Neither side's candidate is anything else. @param {import("playwright-core").Page[]} pages */
-async function throughRelay(...pages) {
-  for (const page of pages) {
-    const { local, remote } = await page.evaluate(() => app.path());
-    assert.deepEqual([local, remote], ["relay", "relay"]);
-  }
-}
-
 for (const { name, start, protocol } of RELAYS) {
   describe(`through ${name}`, () => {
     /** @param {Record<string, string>} [env] */
     const begin = async (env = {}) => {
       const relay = await start();
       atEnd(() => relay.stop());
-      return { relay, server: await room.startForNow({ ...relay.env, ...env }) };
+      const server = await room.startForNow({ ...relay.env, ...env });
+      relay.serves(server);
+      return { relay, server };
     };
 
     it("media flows, and the record says how", async () => {
       const { server } = await begin();
-      const { phone, tv, streamz } = await relayed(server.url);
+      const { phone, tv, streamz } = await relayed(room, server.url);
       await throughRelay(phone, tv);
       assert.equal((await phone.evaluate(() => app.path())).protocol, protocol);
       assert.equal((await phone.evaluate(() => app.call.stats ?? app.next("stats"))).path, "relay");
@@ -89,7 +67,7 @@ for (const { name, start, protocol } of RELAYS) {
       const { relay, server } = await begin();
       const proxy = await startProxy(server.port);
       atEnd(() => proxy.stop());
-      const { phone, tv } = await relayed(proxy.url);
+      const { phone, tv } = await relayed(room, proxy.url);
       const id = await tv.evaluate(() => app.call.id);
       // Nothing leaves this machine's pages any more: no media, no signaling, and the browser says so.
       relay.pause();
@@ -108,25 +86,3 @@ for (const { name, start, protocol } of RELAYS) {
     });
   });
 }
-
-describe("credentials that lapse", () => {
-  it("are renewed before, and the call outlives them on a new path", async () => {
-    const relay = await RELAYS[0].start();
-    atEnd(() => relay.stop());
-    // A minute is the shortest life; new ones come when three quarters of it are over.
-    const server = await room.startForNow({ ...relay.env, TURN_TTL: "1m" });
-    const { phone, tv } = await relayed(server.url);
-    const expiry = () => phone.evaluate(() => Number(app.connection.iceServers.find((/** @type {any} */ server) => server.username).username.split(":")[0]));
-    const [lapses, before] = [await expiry(), (await phone.evaluate(() => app.path())).port];
-    await phone.evaluate(() => app.connection.once("iceservers"));
-    assert.ok(Date.now() / 1000 < lapses, "renewed in time");
-    assert.ok((await expiry()) > lapses);
-    await phone.waitForFunction(async (port) => {
-      const { local, port: now } = await app.path();
-      return local === "relay" && now !== port;
-    }, before);
-    await phone.waitForFunction((until) => Date.now() / 1000 > until + 2, lapses, { polling: 500 });
-    await throughRelay(phone, tv);
-    await sees(tv, 30);
-  });
-});

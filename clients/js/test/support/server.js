@@ -8,13 +8,15 @@ import { join } from "node:path";
 
 import { start } from "./children.js";
 
+/** @typedef {Awaited<ReturnType<typeof startProgram>>} Program */
+
 /**
- * Starts the server that STREAMZ_BIN names.
+ * Starts the server that STREAMZ_BIN names. It has no TURN server unless a test says so: many of them run at a time.
  * @param {Record<string, string>} [env]
  */
 export async function startServer(env = {}) {
   const data = env.DATA_DIR ?? (await mkdtemp(join(tmpdir(), "streamz-js-")));
-  const program = await startProgram([], { DATA_DIR: data, ...env });
+  const program = await startProgram([], { DATA_DIR: data, TURN_PORT: "off", ...env });
   return {
     ...program,
     data,
@@ -54,6 +56,9 @@ export async function startProgram(role, env) {
   return {
     url,
     port: Number(new URL(url).port),
+    /** It falls silent. */
+    pause: () => void child.kill("SIGSTOP"),
+    resume: () => void child.kill("SIGCONT"),
     /** Ends it as a crash would. */
     async kill() {
       child.kill("SIGKILL");

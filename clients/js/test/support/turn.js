@@ -16,6 +16,7 @@ const SECRET = "2f9mQ7xVtR4cLkWz8sNbYpEh";
  * A TURN server.
  * @typedef {object} Relay
  * @property {Record<string, string>} env what a Streamz has to know of it
+ * @property {(server: import("./server.js").Program) => void} serves the Streamz that knows it
  * @property {() => void} pause it falls silent, as if its network were gone
  * @property {() => void} resume
  * @property {() => Promise<void>} stop
@@ -43,6 +44,7 @@ export async function startCoturn(transport = "udp") {
   while (!(await answers(port))) if (child.exitCode !== null) throw new Error(`coturn ended with status ${child.exitCode}: ${said}`);
   return {
     env: { TURN_URLS: `turn:127.0.0.1:${port}?transport=${transport}`, TURN_SECRET: SECRET },
+    serves() {},
     pause: () => void child.kill("SIGSTOP"),
     resume: () => void child.kill("SIGCONT"),
     async stop() {
@@ -50,6 +52,23 @@ export async function startCoturn(transport = "udp") {
       await exited;
       await rm(folder, { recursive: true, force: true });
     },
+  };
+}
+
+/**
+ * The one in the process of a Streamz: it falls silent with it.
+ * @returns {Promise<Relay>}
+ */
+async function embedded() {
+  /** @type {import("./server.js").Program} */
+  let server;
+  return {
+    // Both devices are on this machine.
+    env: { TURN_PORT: "0", TURN_ALLOW_PRIVATE: "true" },
+    serves: (its) => void (server = its),
+    pause: () => server.pause(),
+    resume: () => server.resume(),
+    async stop() {},
   };
 }
 
@@ -77,4 +96,5 @@ async function freePort() {
 export const RELAYS = [
   { name: "coturn over UDP", protocol: "udp", start: () => startCoturn("udp") },
   { name: "coturn over TCP", protocol: "tcp", start: () => startCoturn("tcp") },
+  { name: "the embedded TURN server", protocol: "udp", start: embedded },
 ];
