@@ -69,11 +69,10 @@ BUILD_ALL = cargo build --workspace --exclude streamz-simulation --all-targets
 SIMULATION = cargo test -p streamz-simulation --profile sim
 
 .PHONY: test
-test: servers node ## everything but browsers: units, contracts, end to end, clients, simulation (installs what is missing)
+test: servers browser ## everything: units, contracts, end to end, clients, browsers, chart, simulation (installs what is missing)
 	$(BUILD_ALL)
 	STREAMZ_BIN=$(TARGET)/debug/streamz cargo test --workspace --exclude streamz-simulation --no-fail-fast $(ARGS)
-	export STREAMZ_BIN=$(TARGET)/debug/streamz; cd clients/js && npm ci --no-audit --no-fund && npm test
-	cd console && npm run test:unit
+	$(BROWSER_TESTS)
 	$(MAKE) --no-print-directory test-deploy
 	$(SIMULATION) --features planted-bugs --test planted_bugs
 	$(SIMULATION)

@@ -84,7 +84,7 @@ describe("a call of the console", () => {
     await tv.getByRole("button", { name: "Accept" }).click();
     await tv.waitForFunction(() => {
       const sound = document.querySelector(".remote-sound");
-      return sound.srcObject?.getAudioTracks().length === 1 && !sound.paused && sound.currentTime > 0.5;
+      return sound?.srcObject?.getAudioTracks().length === 1 && !sound.paused && sound.currentTime > 0.5;
     });
     // A camera that is turned on later is seen.
     await laptop.getByRole("button", { name: "Turn camera on" }).click();
