@@ -11,7 +11,7 @@ import { startServer } from "../support/server.js";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** The snippets that need a page; `test/browser/readme.test.js` runs them. */
-export const PAGES = ["tv", "phone", "kept", "viewer", "camera", "sharer", "watcher", "sender", "receiver"];
+export const PAGES = ["tv", "phone", "kept", "viewer", "camera", "sharer", "wall", "watcher", "sender", "receiver"];
 
 /** @type {Awaited<ReturnType<typeof startServer>>} */
 let server;
