@@ -172,7 +172,8 @@ pub(super) async fn measure(
             bench.progress.step("the bare hop");
             let hops = bench.attempt(part, hop.run(length)).await;
             bench.progress.step(part);
-            let done = bench.attempt(part, turn(cluster, mode, &pairs, load, length)).await;
+            let done = turn(cluster, mode, &pairs, THROUGHPUT_PAIRS, load, length);
+            let done = bench.attempt(part, done).await;
             // A round counts only whole.
             if let (Some(bare), Some(hops), Some(done)) = (bare, hops, done) {
                 bench.note_lateness(part, &done.loaded.tally);
@@ -220,7 +221,7 @@ pub(super) async fn measure(
     bench.attempt("the bare hop", async { ended }).await;
 }
 
-/// One of each.
+/// One of each: one message at a time, a fixed load of all pairs, and some of them as fast as they can.
 pub(super) struct Turn<P> {
     alone: P,
     pub(super) loaded: P,
@@ -231,12 +232,13 @@ pub(super) async fn turn(
     cluster: &mut Cluster<'_>,
     mode: &Mode,
     pairs: &[Pair],
+    busy: usize,
     load: u32,
     length: Duration,
 ) -> Result<Turn<Piece>, Failure> {
     let with_id = mode.with_id;
     let mut links = connect(cluster, mode.dialect, pairs).await?;
-    let few = links.split_off(links.len().saturating_sub(THROUGHPUT_PAIRS));
+    let few = links.split_off(links.len().saturating_sub(busy));
     // Not counted: first messages grow buffers and find their way.
     let (mut few, _) = traffic::run(few, with_id, Pace::Window(1), length / 10).await?;
     let one = few.split_off(few.len() - 1);

@@ -8,13 +8,13 @@ use super::kinds::{ByKind, KINDS};
 use super::relay::{self, MODES, piece};
 use crate::crowd::Crowd;
 use crate::peer::Dialect;
-use crate::plan::LOAD_PAIRS;
+use crate::plan::{LOAD_PAIRS, THROUGHPUT_PAIRS};
 use crate::report::{Rounds, Unit};
 use crate::run::{Bench, Failure};
 use crate::servers::Server;
-use crate::traffic::Pace;
+use crate::traffic::{Pace, Tally};
 
-const GATEWAYS: &str = "With more gateways, as fast as it goes";
+const GATEWAYS: &str = "With more gateways";
 const DEVICES: &str = "With more devices, at a fixed load";
 const MEMORY: &str = "Memory of devices as they become more";
 /// Files that a gateway has open beside its devices.
@@ -77,19 +77,32 @@ async fn gateways(
     bench.accounts.rewind();
     let pairs = bench.accounts.pairs(LOAD_PAIRS);
     let (load, length) = (bench.plan.load, bench.plan.piece);
-    let mut figures = [Rounds::default(), Rounds::default()];
+    // Each gateway has as many messages on the way, however many there are: a fleet grows with its load.
+    let busy = (THROUGHPUT_PAIRS * count).div_ceil(2);
+    let idle = resting(&cluster).await?.sum();
+    let mut figures = [(); MODES.len()].map(|()| (Rounds::default(), Rounds::default()));
     for _ in 0..bench.plan.rounds {
         bench.progress.step("more gateways");
         let bare = relay::bare(forwarder, &pairs, load, length).await?;
-        for (mode, rounds) in MODES.iter().zip(&mut figures) {
-            let done = relay::turn(&mut cluster, mode, &pairs, load, length).await?;
-            rounds.add(true, Some(done.full.cpu.sum()), done.full.tally.received);
-            rounds.add(false, bare.full.cpu_micros, 0);
+        for (mode, (loaded, full)) in MODES.iter().zip(&mut figures) {
+            let done = relay::turn(&mut cluster, mode, &pairs, busy, load, length).await?;
+            for (rounds, piece, bare) in
+                [(loaded, &done.loaded, &bare.loaded), (full, &done.full, &bare.full)]
+            {
+                rounds.add(
+                    true,
+                    Some(piece.cpu.sum() - background(idle, &piece.tally)),
+                    piece.tally.received,
+                );
+                rounds.add(false, bare.cpu_micros, 0);
+            }
         }
     }
-    for (rounds, with) in figures.iter().zip(["without id", "with id"]) {
-        let name = format!("CPU a message {with}, {count} gateway{}", if count == 1 { "" } else { "s" });
-        bench.rows.push(rounds.row(GATEWAYS, name, Unit::Micros, None));
+    let gateways = format!("{count} gateway{}", if count == 1 { "" } else { "s" });
+    for ((loaded, full), with) in figures.iter().zip(["without id", "with id"]) {
+        let name = |pace: &str| format!("CPU a message {with}, {gateways}, {pace}");
+        bench.rows.push(loaded.row(GATEWAYS, name(&format!("at {load}/s")), Unit::Micros, None));
+        bench.rows.push(full.row(GATEWAYS, name("as fast as it goes"), Unit::Micros, None));
     }
     cluster.end().await
 }
@@ -114,8 +127,7 @@ async fn devices(bench: &mut Bench, ground: &Ground, shape: Shape) -> Result<(),
             let (back, done) = piece(&mut cluster, links, true, load, bench.plan.piece).await?;
             links = back;
             let tally = &done.tally;
-            // Heartbeats of the idle would otherwise count for the messages.
-            let background = idle.sum() * tally.elapsed.as_secs_f64() / tally.received as f64;
+            let background = background(idle.sum(), tally);
             cpu.add(true, Some(done.cpu.sum() - background), tally.received);
             p50.add(true, tally.delays.micros(0.5), tally.received);
             p99.add(true, tally.delays.micros(0.99), tally.received);
@@ -155,11 +167,18 @@ async fn devices(bench: &mut Bench, ground: &Ground, shape: Shape) -> Result<(),
     drop(crowd);
     relay::close(links).await;
     bench.notes.push(
-        "With more devices: the processor time of a message is without what the idle devices use (heartbeats every 25 s), \
-         measured just before; two devices a user, on different gateways."
+        "With more gateways and more devices: the processor time of a message is without what processes and idle devices \
+         use at rest, measured just before. As fast as it goes: each gateway has as many messages on the way, however \
+         many gateways there are. Two devices a user, on different gateways."
             .to_owned(),
     );
     cluster.end().await
+}
+
+/// What of the processor time of a message is none of its own, but that of leases, loopbacks and heartbeats: they use
+/// `idle` microseconds a second.
+fn background(idle: f64, tally: &Tally) -> f64 {
+    idle * tally.elapsed.as_secs_f64() / tally.received as f64
 }
 
 /// Microseconds of processor time a second while nothing happens but heartbeats.
