@@ -101,14 +101,12 @@ describe("a call outlives", () => {
     const lapse = (/** @type {any} */ page) => page.evaluate(async () => {
       const states = /** @type {string[]} */ ([]);
       app.connection.on("state", (/** @type {any} */ { name }) => states.push(name));
-      const begun = performance.now();
-      for (let life = 0; life < 3; life += 1) await app.streamz.once("renewed");
-      return { states, lived: performance.now() - begun };
+      // Two lives of a token.
+      const until = performance.now() + 4_000;
+      while (performance.now() < until) await app.streamz.once("renewed");
+      return states;
     });
-    for (const { states, lived } of await Promise.all([lapse(phone), lapse(tv)])) {
-      assert.deepEqual(states, [], "never away");
-      assert.ok(lived > 2_000, `three tokens in ${lived} ms`);
-    }
+    for (const states of await Promise.all([lapse(phone), lapse(tv)])) assert.deepEqual(states, [], "never away");
     // The server takes what comes with the tokens of now.
     const before = await phone.evaluate(() => app.ufrag());
     await phone.evaluate(() => app.call.restartIce());
