@@ -27,10 +27,11 @@ export async function relayed(room, url) {
   return { ...all, phone, tv };
 }
 
-/** Neither side's candidate is anything else. @param {import("playwright-core").Page[]} pages */
+/**
+ * Each side sends through a relay. What the other side takes it for may be a peer-reflexive candidate (RFC 8445, section
+ * 7.3.1.3), if a check comes before the candidate itself.
+ * @param {import("playwright-core").Page[]} pages
+ */
 export async function throughRelay(...pages) {
-  for (const page of pages) {
-    const { local, remote } = await page.evaluate(() => app.path());
-    assert.deepEqual([local, remote], ["relay", "relay"]);
-  }
+  for (const page of pages) assert.equal((await page.evaluate(() => app.path())).local, "relay");
 }
