@@ -13,20 +13,32 @@
  */
 const PIECE_MS = 15_000;
 
+/** How far the clock on the wall is ahead of the one that never goes back. */
+let ahead = Date.now() - performance.now();
+
+/**
+ * The time on the wall, as long as it goes forward: a clock that is set back would hold every alarm up. The clock that
+ * never goes back stands still in some browsers while the machine sleeps.
+ */
+function now() {
+  ahead = Math.max(ahead, Date.now() - performance.now());
+  return performance.now() + ahead;
+}
+
 /** @type {Clock} */
 export const systemClock = {
-  now: () => Date.now(),
+  now,
   alarm(at, call, { hold = false } = {}) {
     /** @type {ReturnType<typeof setTimeout>} */
     let timer;
     const look = () => {
-      const left = at - Date.now();
+      const left = at - now();
       if (left <= 0) return call();
       timer = setTimeout(look, Math.min(left, PIECE_MS));
       // Only Node has it: there, waiting for a renewal is no reason to go on living.
       if (!hold && typeof timer === "object") /** @type {any} */ (timer).unref?.();
     };
-    timer = setTimeout(look, Math.max(0, Math.min(at - Date.now(), PIECE_MS)));
+    timer = setTimeout(look, Math.max(0, Math.min(at - now(), PIECE_MS)));
     if (!hold && typeof timer === "object") /** @type {any} */ (timer).unref?.();
     return () => clearTimeout(timer);
   },

@@ -58,11 +58,13 @@ const LATER = new Set([408, 425, 429]);
  */
 export function problem(status, body, retryAfter, now = Date.now()) {
   const said = typeof body === "object" && body !== null ? body : {};
-  const code = typeof said.code === "string" && said.code !== "" ? said.code : `http_${status}`;
+  const ours = typeof said.code === "string" && said.code !== "";
+  const code = ours ? said.code : `http_${status}`;
   const text = said.detail || said.title || `The server answered with HTTP status ${status}.`;
   return new StreamzError(code, String(text), {
     status,
-    retryable: status >= 500 || LATER.has(status),
+    // A captive portal, or a load balancer without a server behind it, will not be there for ever.
+    retryable: status >= 500 || LATER.has(status) || !ours,
     retryAfterMs: readRetryAfter(retryAfter, now),
     fields: Array.isArray(said.errors) ? said.errors : [],
     requestId: typeof said.request_id === "string" ? said.request_id : undefined,

@@ -55,6 +55,7 @@ export class Http {
     if (parsed === undefined && response.status !== 204) {
       throw new StreamzError("network", "The answer is not JSON: something else answers at this address.", {
         status: response.status,
+        retryable: true,
       });
     }
     return parsed;

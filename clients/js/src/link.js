@@ -183,6 +183,8 @@ export class Link {
         this.#closeStale();
         this.#cancel("expiry");
         this.#parts.heard(frame);
+        // Whoever listens may have closed it.
+        if (this.#state.name === "closed") return;
         return this.#set({ name: "online", resumed: payload.resumed });
       case "reconnect": {
         const wait = Math.min(Number(payload.after_ms) || 0, MAX_WAIT_MS);

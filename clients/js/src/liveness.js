@@ -15,6 +15,8 @@ export class Liveness {
   #heartbeat;
   /** When the answer to our `ping` must be there. @type {number | undefined} */
   #answerBy;
+  /** A look at the answer that came too late has been had. */
+  #lookedLate = false;
   #greeting = true;
 
   /**
@@ -37,6 +39,7 @@ export class Liveness {
   heard(now) {
     this.#heard = now;
     this.#answerBy = undefined;
+    this.#lookedLate = false;
   }
 
   /** When to `look` again. */
@@ -53,7 +56,11 @@ export class Liveness {
     const late = now - this.deadline;
     if (late < 0) return "alive";
     if (this.#greeting) return "dead";
-    if (this.#answerBy !== undefined && late < STOOD_STILL_MS) return "dead";
+    if (this.#answerBy !== undefined) {
+      // Timers of a page that is hidden ring once a minute, and every look is late.
+      if (late < STOOD_STILL_MS || this.#lookedLate) return "dead";
+      this.#lookedLate = true;
+    }
     // Nobody read while everything stood still: the answer may wait to be read, or the ping was never sent.
     this.#answerBy = now + (late < STOOD_STILL_MS ? this.#heartbeat : Math.min(DOUBT_MS, this.#heartbeat));
     return "ping";

@@ -8,6 +8,9 @@ import { memoryStorage } from "./storage.js";
 import { Tokens } from "./tokens.js";
 import { onWake } from "./wake.js";
 
+/** The close code of a connection whose sign-in was ended elsewhere. */
+const REVOKED = 4502;
+
 /**
  * @typedef {object} StreamzOptions
  * @property {import("./storage.js").TokenStorage} [storage] where the sign-in is kept; by default in memory
@@ -157,7 +160,11 @@ export class Streamz extends Emitter {
       MediaStream: this.#options.MediaStream ?? globalThis.MediaStream,
     });
     this.#connections.add(connection);
-    connection.closed.then(() => this.#connections.delete(connection));
+    connection.closed.then((error) => {
+      this.#connections.delete(connection);
+      // The sign-in was revoked elsewhere: a refresh finds out, and says so.
+      if (error?.closeCode === REVOKED) this.#tokens.renew().catch(() => {});
+    });
     await connection.open(signal);
     return connection;
   }

@@ -34,6 +34,7 @@ export class Tokens extends Emitter {
   #cancel;
   /** @type {Promise<SignIn> | undefined} */
   #refreshing;
+  #stopped = false;
 
   /**
    * @param {object} parts
@@ -95,15 +96,24 @@ export class Tokens extends Emitter {
     return this.#refreshing;
   }
 
+  /** New tokens, whatever the old ones are good for. */
+  async renew() {
+    const signIn = await this.current();
+    if (!signIn) throw signedOut();
+    return this.refresh(signIn);
+  }
+
   /** The sign-in is over. @param {StreamzError} [error] */
   async end(error) {
-    this.stop();
+    this.#cancel?.();
+    const was = await this.#storage.read();
     await this.#storage.clear();
-    this.emit("ended", error);
+    if (was) this.emit("ended", error);
   }
 
   /** No renewals by itself any more. */
   stop() {
+    this.#stopped = true;
     this.#cancel?.();
     this.#cancel = undefined;
   }
@@ -125,13 +135,15 @@ export class Tokens extends Emitter {
     try {
       const body = { refresh_token: kept.refreshToken };
       const signIn = this.#signIn(await this.#http.request("POST", "/api/auth/refresh", { body }));
+      // It may have ended meanwhile, here or in another tab.
+      if ((await this.#storage.read())?.refreshToken !== kept.refreshToken) throw signedOut();
       // Before anything else: the old one is spent.
       await this.#storage.write(signIn);
       this.#backoff.reset();
       this.#renewed(signIn);
       return signIn;
     } catch (error) {
-      if (error instanceof StreamzError && error.status === 401) await this.end(error);
+      if (error instanceof StreamzError && error.status === 401 && !error.retryable) await this.end(error);
       throw error;
     }
   }
@@ -151,6 +163,7 @@ export class Tokens extends Emitter {
   /** @param {SignIn} signIn @param {number} at */
   #alarm(signIn, at) {
     this.#cancel?.();
+    if (this.#stopped) return;
     this.#cancel = this.#clock.alarm(at, () => {
       this.refresh(signIn).catch((error) => {
         // Whoever needs a token before it works again will see the error; a final one was told by `end`.

@@ -39,6 +39,8 @@ export class Tokens extends Emitter<TokenEvents> {
      * @returns {Promise<SignIn>}
      */
     refresh(old: SignIn): Promise<SignIn>;
+    /** New tokens, whatever the old ones are good for. */
+    renew(): Promise<import("./storage.js").SignIn>;
     /** The sign-in is over. @param {StreamzError} [error] */
     end(error?: StreamzError): Promise<void>;
     /** No renewals by itself any more. */

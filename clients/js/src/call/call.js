@@ -3,6 +3,7 @@ import { Emitter } from "../emitter.js";
 import { StreamzError } from "../errors.js";
 import { Peer } from "./peer.js";
 import { Received } from "./received.js";
+import { Sent } from "./sent.js";
 import { isNews } from "./stats.js";
 
 /** @typedef {import("../wire.js").StreamType} StreamType */
@@ -30,8 +31,7 @@ export class Call extends Emitter {
   #media = "none";
   /** @type {Peer | undefined} */
   #peer;
-  /** @type {Map<MediaStreamTrack, MediaStream[]>} */
-  #tracks = new Map();
+  #sent = new Sent();
   #received;
   /** @type {(() => void) | undefined} */
   #giveUp;
@@ -69,7 +69,7 @@ export class Call extends Emitter {
     this.endReason = null;
     /** Lasts on without the server's knowledge, until it is announced anew. */
     this.orphaned = false;
-    this.#take(parts.media);
+    this.#sent.take(parts.media);
     if (this.ongoing) this.#state = "active";
   }
 
@@ -130,7 +130,7 @@ export class Call extends Emitter {
     this.#mustLive();
     if (this.#peer) return this.ready;
     this.#parts.options = options ?? this.#parts.options;
-    this.#take(media);
+    this.#sent.take(media);
     this.#begin(this.ongoing);
     if (this.ongoing) return this.ready;
     try {
@@ -148,7 +148,8 @@ export class Call extends Emitter {
   /** Refuses the ring. @param {string} [reason] your own word for the other side, at most 32 characters */
   decline(reason) {
     if (this.#state === "ended") return;
-    if (this.direction !== "incoming" || this.#state !== "ringing") return this.end(reason);
+    // Once it is being accepted, it is too late to decline.
+    if (this.direction !== "incoming" || this.#state !== "ringing" || this.#peer) return this.end(reason);
     this.#tell("stream_decline", reason);
     this.over(reason ?? "declined");
   }
@@ -164,13 +165,13 @@ export class Call extends Emitter {
   /** Sends one more track: a screen, a second camera. @param {MediaStreamTrack} track @param {MediaStream[]} streams */
   addTrack(track, ...streams) {
     this.#mustLive();
-    this.#tracks.set(track, streams);
+    this.#sent.add(track, streams);
     this.#peer?.add(track, streams);
   }
 
   /** Sends a track no more. @param {MediaStreamTrack} track */
   removeTrack(track) {
-    this.#tracks.delete(track);
+    this.#sent.remove(track);
     this.#peer?.remove(track);
   }
 
@@ -180,16 +181,17 @@ export class Call extends Emitter {
    * @param {MediaStreamTrack} by
    */
   async replaceTrack(track, by) {
-    const streams = this.#tracks.get(track);
-    if (!streams) throw new StreamzError("unknown_track", "This track is not sent in this call.");
-    await this.#peer?.replace(track, by);
-    this.#tracks.delete(track);
-    this.#tracks.set(by, streams);
+    await this.#sent.replace(track, by, () => this.#peer?.replace(track, by));
   }
 
-  /** Sends silence or black, or the real thing again. @param {"audio" | "video"} kind @param {boolean} muted */
+  /**
+   * Sends silence or black, or the real thing again: all tracks of this kind, those that come later, too. It is the
+   * track that is muted, in all calls that send it.
+   * @param {"audio" | "video"} kind
+   * @param {boolean} muted
+   */
   mute(kind, muted = true) {
-    for (const track of this.#tracks.keys()) if (track.kind === kind) track.enabled = !muted;
+    this.#sent.mute(kind, muted);
   }
 
   /** Opens a data channel; the other side hears of it as `channel`. @param {string} label @param {RTCDataChannelInit} [options] */
@@ -210,8 +212,8 @@ export class Call extends Emitter {
     if (this.#state !== "ringing") return;
     this.peerId = by;
     this.#set("active");
-    if (!this.#peer) this.#begin(true);
     this.#accepted.resolve(by);
+    if (!this.#peer) this.#beginOrFail(true);
   }
 
   /** A description or candidate came. @param {import("../wire.js").Frame} frame @internal */
@@ -221,8 +223,7 @@ export class Call extends Emitter {
     const kind = type === "sdp_offer" ? "offer" : "answer";
     if (this.#peer?.isReborn(payload.sdp)) {
       // An offer is answered by a new connection; after an answer it is that one that offers.
-      this.#begin(kind === "answer");
-      if (kind === "answer") return;
+      if (!this.#beginOrFail(kind === "answer") || kind === "answer") return;
     }
     // An ongoing call that this program has not taken up has nobody to answer.
     this.#peer?.description(kind, payload.sdp);
@@ -260,8 +261,20 @@ export class Call extends Emitter {
   }
 
   /** @param {boolean} begins */
+  #beginOrFail(begins) {
+    try {
+      this.#begin(begins);
+      return true;
+    } catch (error) {
+      this.#failed(error, "There can be no connection to the other device.");
+      return false;
+    }
+  }
+
+  /** @param {boolean} begins */
   #begin(begins) {
     this.#peer?.close();
+    this.#peer = undefined;
     const { shared, options } = this.#parts;
     this.#peer = new Peer({
       RTCPeerConnection: shared.RTCPeerConnection,
@@ -271,7 +284,7 @@ export class Call extends Emitter {
       begins,
       type: this.type,
       wants: this.sourceId !== shared.deviceId,
-      tracks: this.#tracks,
+      tracks: this.#sent.tracks,
       clock: shared.clock,
       random: shared.random,
       send: (type, payload) => this.#parts.send({ type, payload: { to_device_id: this.peerId, stream_id: this.id, ...payload } }),
@@ -326,10 +339,10 @@ export class Call extends Emitter {
     else channel.addEventListener("open", open, { once: true });
   }
 
-  /** @param {unknown} error */
-  #failed(error) {
+  /** @param {unknown} error @param {string} [text] */
+  #failed(error, text = "A description was refused.") {
     this.#tell("stream_end", "media_failed");
-    this.over("media_failed", new StreamzError("media_failed", "A description was refused.", { cause: error }));
+    this.over("media_failed", new StreamzError("media_failed", text, { cause: error }));
   }
 
   /** @param {CallStats} stats */
@@ -351,11 +364,6 @@ export class Call extends Emitter {
     if (this.orphaned) return;
     // If the server does not know the stream any more, it is over as it should be.
     this.#parts.send({ type, payload: { stream_id: this.id, ...(reason && { reason: reason.slice(0, 32) }) } }).catch(() => {});
-  }
-
-  /** @param {MediaStream | null} media */
-  #take(media) {
-    for (const track of media?.getTracks() ?? []) this.#tracks.set(track, [/** @type {MediaStream} */ (media)]);
   }
 
   #mustLive() {

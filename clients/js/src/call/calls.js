@@ -1,5 +1,7 @@
 import { Call } from "./call.js";
 import { StreamzError } from "../errors.js";
+import { Ends } from "./ends.js";
+import { Recent } from "./recent.js";
 import { typeOf } from "./sdp.js";
 
 /** @typedef {import("../wire.js").StreamType} StreamType */
@@ -33,6 +35,9 @@ const ORPHAN_MS = 30_000;
 /** How long to wait before it is tried again. */
 const ANNOUNCE_MS = 2_000;
 
+/** A `stream_start` without a certain outcome may still ring: so long, and so many of them, are remembered. */
+const GIVEN_UP = { lifeMs: 300_000, most: 64 };
+
 /** Ends that say nothing of the media: the server, or the signaling of one side, was away for too long. */
 const SIGNALING_ENDS = new Set(["device_lost", "server_restart"]);
 
@@ -43,14 +48,20 @@ export class Calls {
   #calls = new Map();
   /** By the id of the `stream_start` that has no outcome yet. @type {Map<string, Call>} */
   #starting = new Map();
+  /** Ids of those of which nobody knows whether they ring. @type {Recent<string>} */
+  #givenUp;
+  /** Orphans that were hung up: the other side will ring for them again. @type {Recent<Call>} */
+  #hungUp;
   /** A ring from the very device that we are about to ring. @type {Map<Call, any>} */
   #glare = new Map();
-  /** Streams whose end the server may not have heard of yet. @type {Set<string>} */
-  #ending = new Set();
+  #ends;
 
   /** @param {CallsParts} parts */
   constructor(parts) {
     this.#parts = parts;
+    this.#ends = new Ends(parts);
+    this.#givenUp = new Recent(parts.clock, GIVEN_UP);
+    this.#hungUp = new Recent(parts.clock, { lifeMs: ORPHAN_MS, most: 64 });
   }
 
   /** @returns {Call[]} */
@@ -64,7 +75,8 @@ export class Calls {
    * @param {StreamOptions} options
    */
   start(to, media, options) {
-    const { deviceId } = this.#parts;
+    const { deviceId, RTCPeerConnection } = this.#parts;
+    if (typeof RTCPeerConnection !== "function") throw unsupported();
     if (options.pull && to === null) throw new StreamzError("invalid_payload", "A pull needs the device that is to send.");
     const type = options.type ?? (options.pull ? "video" : typeOf(media));
     const sourceId = options.pull && to !== null ? to : deviceId;
@@ -123,7 +135,7 @@ export class Calls {
       else if (stream.state === "active" && call.state === "ringing") this.#missedAccept(call, stream.to[0]);
     }
     for (const stream of streams) {
-      if (!this.#calls.has(stream.id) && !this.#ending.has(stream.id)) this.#adopt(stream);
+      if (!this.#calls.has(stream.id) && !this.#ends.has(stream.id)) this.#adopt(stream);
     }
   }
 
@@ -153,6 +165,7 @@ export class Calls {
       send: (message) => this.#send(message),
       over: (over) => {
         if (over.id !== null && this.#calls.get(over.id) === over) this.#calls.delete(over.id);
+        if (over.orphaned && over.direction === "incoming") this.#hungUp.add(over);
       },
     });
     if (call.id !== null) this.#calls.set(call.id, call);
@@ -162,13 +175,7 @@ export class Calls {
   /** @param {import("../wire.js").Message} message */
   async #send(message) {
     const ends = message.type === "stream_end" || message.type === "stream_decline";
-    const stream = String(message.payload?.stream_id);
-    if (ends) this.#ending.add(stream);
-    try {
-      await this.#parts.submit(message).outcome;
-    } finally {
-      if (ends) this.#ending.delete(stream);
-    }
+    return ends ? this.#ends.send(message) : this.#parts.submit(message).outcome;
   }
 
   /** Rings, for the first time or for a call that the server has forgotten. @param {Call} call */
@@ -181,7 +188,10 @@ export class Calls {
     outcome
       .then(
         () => this.#started(call),
-        (error) => this.#refused(call, error),
+        (error) => {
+          if (!error.certain) this.#givenUp.add(id);
+          this.#refused(call, error);
+        },
       )
       .finally(() => this.#starting.delete(id));
   }
@@ -189,8 +199,8 @@ export class Calls {
   /** @param {{ id: string, stream_id: string }} payload */
   #rings({ id, stream_id }) {
     const call = this.#starting.get(id);
-    if (!call) return false;
-    if (call.state === "ended") {
+    if (!call && !this.#givenUp.take((given) => given === id)) return false;
+    if (!call || call.state === "ended") {
       // Given up before the server had a name for it.
       this.#send({ type: "stream_end", payload: { stream_id } }).catch(() => {});
     } else {
@@ -237,6 +247,11 @@ export class Calls {
     const orphan = this.all.find((call) => call.orphaned && call.direction === "incoming" && same(call) && call.sourceId === source_device_id);
     if (orphan) {
       this.#announcedAnew(orphan, stream_id);
+      return true;
+    }
+    const over = this.#hungUp.take((call) => same(call) && call.sourceId === source_device_id);
+    if (over) {
+      this.#send({ type: "stream_decline", payload: { stream_id, reason: over.endReason ?? "ended" } }).catch(() => {});
       return true;
     }
     // Both ring each other at once, for the same: that is one call.
@@ -365,4 +380,8 @@ export class Calls {
   #present(call, tell) {
     this.#parts.clock.defer(() => call.state !== "ended" && tell(call));
   }
+}
+
+function unsupported() {
+  return new StreamzError("unsupported", "There is no WebRTC here: give a class as the option RTCPeerConnection.");
 }

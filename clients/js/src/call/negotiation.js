@@ -30,6 +30,8 @@ export class Negotiation {
   #early = [];
   /** @type {string | undefined} */
   #origin;
+  /** The last offer that was answered. @type {string | undefined} */
+  #answered;
 
   /** @param {NegotiationParts} parts */
   constructor(parts) {
@@ -98,14 +100,21 @@ export class Negotiation {
 
   /** @param {string} sdp */
   async #takeOffer(sdp) {
+    // Told again by a side that could not know that its first one had arrived: the answer is on its way.
+    if (sdp === this.#answered) return;
     const collision = this.#makingOffer || this.#pc.signalingState !== "stable";
     this.#ignoredOffer = collision && !this.#parts.polite;
-    if (this.#ignoredOffer) return;
+    if (this.#ignoredOffer) {
+      // A page that was loaded anew has never seen ours, and would wait for the answer to its own for ever.
+      if (this.#pc.signalingState === "have-local-offer") this.#tell("sdp_offer");
+      return;
+    }
     // Rolls our own offer back if there is one: it is made again afterwards.
     await this.#pc.setRemoteDescription({ type: "offer", sdp });
     await this.#described(sdp);
     await this.#pc.setLocalDescription();
     this.#mayOffer = true;
+    this.#answered = sdp;
     this.#tell("sdp_answer");
   }
 

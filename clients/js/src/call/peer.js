@@ -120,6 +120,8 @@ export class Peer {
 
   /** @param {import("../wire.js").IceServer[]} iceServers @param {boolean} relayed whether the path is through one of them */
   renew(iceServers, relayed) {
+    // Closed by whoever has it from `call.peerConnection`.
+    if (this.pc.signalingState === "closed") return;
     this.pc.setConfiguration({ ...this.#parts.configuration, iceServers });
     // Some servers end what outlives its credentials: a new path is made with the new ones.
     if (relayed) this.restart();

@@ -21,6 +21,15 @@ export class Received {
     for (const old of this.stream.getTracks()) if (!isLive(old)) this.stream.removeTrack(old);
     // An element shows one picture, and which of two is up to the browser.
     if (!this.stream.getTracks().some(({ kind }) => kind === track.kind)) this.stream.addTrack(track);
+    track.addEventListener?.("ended", () => this.#ended(track), { once: true });
+  }
+
+  /** The next one takes its place. @param {MediaStreamTrack} track */
+  #ended(track) {
+    if (!this.stream.getTracks().includes(track)) return;
+    this.stream.removeTrack(track);
+    const next = this.tracks.find(({ kind }) => kind === track.kind);
+    if (next) this.stream.addTrack(next);
   }
 }
 

@@ -1,68 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Calls } from "../../src/call/calls.js";
-import { StreamzError } from "../../src/errors.js";
-import { deferred } from "../../src/deferred.js";
-import { FakeClock, FakeMediaStream, FakePeerConnection, turns } from "../support/fakes.js";
-
-/** @param {string} [deviceId] */
-function setUp(deviceId = "phone") {
-  const clock = new FakeClock();
-  /** @type {{ type: string, payload: any, id: string, outcome: ReturnType<typeof deferred<void>> }[]} */
-  const sent = [];
-  /** @type {import("../../src/call/call.js").Call[]} */
-  const incoming = [];
-  /** @type {import("../../src/call/call.js").Call[]} */
-  const ongoing = [];
-  const calls = new Calls({
-    deviceId,
-    clock,
-    random: () => 0,
-    RTCPeerConnection: FakePeerConnection,
-    MediaStream: FakeMediaStream,
-    submit: ({ type, payload }) => {
-      /** @type {ReturnType<typeof deferred<void>>} */
-      const outcome = deferred();
-      const id = `m${sent.length + 1}`;
-      sent.push({ type, payload, id, outcome });
-      return { id, outcome: outcome.promise };
-    },
-    iceServers: () => [],
-    device: () => undefined,
-    incoming: (call) => void incoming.push(call),
-    ongoing: (call) => void ongoing.push(call),
-  });
-  const says = (/** @type {string} */ type, /** @type {any} */ payload) => calls.handle({ type, payload });
-  const last = (/** @type {string} */ type) => {
-    const found = sent.findLast((message) => message.type === type);
-    assert.ok(found, `${type} was sent`);
-    return found;
-  };
-  const pc = (/** @type {import("../../src/call/call.js").Call} */ call) => /** @type {FakePeerConnection} */ (/** @type {unknown} */ (call.peerConnection));
-  /** A ring from the television. */
-  const ring = (/** @type {any} */ rest = {}) => {
-    says("stream_start", { stream_id: "s1", from_device_id: "tv", stream_type: "video", source_device_id: "tv", ...rest });
-    clock.settle();
-  };
-  /** A call of ours that was answered and flows. */
-  const active = async () => {
-    const call = calls.start("tv", null, { type: "video" });
-    says("stream_ringing", { id: last("stream_start").id, stream_id: "s1", to: ["tv"] });
-    last("stream_start").outcome.resolve();
-    await turns();
-    says("stream_accept", { stream_id: "s1", from_device_id: "tv" });
-    pc(call).becomes("connected");
-    await turns();
-    return call;
-  };
-  return { calls, clock, sent, incoming, ongoing, says, last, pc, ring, active };
-}
-
-const failure = (/** @type {string} */ code, retryable = false) => new StreamzError(code, code, { retryable });
-const types = (/** @type {{ type: string }[]} */ sent) => sent.map(({ type }) => type);
-const stream = (/** @type {any} */ rest = {}) => ({ id: "s1", stream_type: "video", state: "active", from_device_id: "phone", to: ["tv"], source_device: { device_id: "phone" }, ...rest });
-const welcome = (/** @type {any[]} */ ...streams) => /** @type {any} */ ({ resumed: false, streams });
+import { failure, setUp, stream, types, welcome } from "../support/calls.js";
+import { turns } from "../support/fakes.js";
 
 describe("a call that we begin", () => {
   it("rings, is answered, flows, and is ended", async () => {
@@ -386,7 +326,7 @@ describe("media", () => {
     polite.pc(theirs).onnegotiationneeded();
     await turns();
     assert.equal(polite.pc(theirs).signalingState, "have-local-offer");
-    polite.says("sdp_offer", { stream_id: "s1", sdp });
+    polite.says("sdp_offer", { stream_id: "s1", sdp: sdp.replace("900 1", "900 2") });
     await turns();
     assert.equal(types(polite.sent).filter((type) => type === "sdp_answer").length, 2);
   });

@@ -203,4 +203,15 @@ describe("a link", () => {
     assert.equal(sockets.length, 1);
     assert.deepEqual(clock.alarms, []);
   });
+
+  it("stays closed if whoever hears the welcome closes it", async () => {
+    const { link, last, states, heard } = setUp();
+    await link.dial();
+    heard.push = () => {
+      link.end();
+      return 0;
+    };
+    last().welcomes();
+    assert.deepEqual(states, ["connecting", "closed"]);
+  });
 });

@@ -102,6 +102,19 @@ describe("liveness", () => {
     assert.equal(liveness.look(3_604_000), "dead");
   });
 
+  it("is not fooled by timers that are always late, as those of a hidden page", () => {
+    const liveness = new Liveness(0, 15_000);
+    liveness.welcome(0, 25_000);
+    const looks = [60_000, 120_000, 180_000].map((now) => liveness.look(now));
+    assert.deepEqual(looks, ["ping", "ping", "dead"]);
+    const answered = new Liveness(0, 15_000);
+    answered.welcome(0, 25_000);
+    for (let minute = 1; minute < 10; minute += 1) {
+      assert.equal(answered.look(minute * 60_000), "ping");
+      answered.heard(minute * 60_000 + 10);
+    }
+  });
+
   it("asks at once when there is a reason to doubt, and one answer is enough", () => {
     const liveness = new Liveness(0, 15_000);
     assert.equal(liveness.doubt(10), "alive", "not welcomed yet");

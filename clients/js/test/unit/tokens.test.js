@@ -123,6 +123,45 @@ describe("tokens", () => {
     await assert.rejects(tokens.token(), { code: "signed_out", retryable: false });
   });
 
+  it("do not come back if the sign-in ends while they are renewed", async () => {
+    const { tokens, storage, server, clock } = await setUp();
+    /** @type {string[]} */
+    const ended = [];
+    tokens.on("ended", () => void ended.push("ended"));
+    const renewing = tokens.token("a1");
+    while (server.requests === 0) await Promise.resolve();
+    await tokens.end();
+    await tokens.end();
+    await assert.rejects(renewing, { code: "signed_out" });
+    assert.equal((await storage.read()) ?? null, null);
+    assert.deepEqual(ended, ["ended"]);
+    clock.advance(86_400_000);
+    await settled();
+    assert.equal(server.requests, 1);
+  });
+
+  it("are not renewed after a stop, whatever was under way", async () => {
+    const { tokens, server, clock } = await setUp();
+    const renewing = tokens.token("a1");
+    tokens.stop();
+    assert.equal(await renewing, "a2");
+    clock.advance(86_400_000);
+    await settled();
+    assert.equal(server.requests, 1);
+  });
+
+  it("survive an answer that is none of the server's", async () => {
+    for (const fails of [{ status: 401, body: "<html>" }, { status: 404, body: "<html>" }]) {
+      const { tokens, server, clock } = await setUp();
+      server.fails = fails;
+      await assert.rejects(tokens.token("a1"), { retryable: true });
+      server.fails = undefined;
+      clock.advance(900_000);
+      await settled();
+      assert.equal(await tokens.token("a1"), "a2");
+    }
+  });
+
   it("of a storage that holds something else are none", () => {
     const read = (/** @type {string | null} */ text) => localStorageStorage("k", /** @type {any} */ ({ getItem: () => text })).read();
     for (const text of [null, "", "{", "null", "7", "{}"]) assert.equal(read(text), null);

@@ -63,7 +63,12 @@ export class Call extends Emitter<import("./types.js").CallEvents> {
      * @param {MediaStreamTrack} by
      */
     replaceTrack(track: MediaStreamTrack, by: MediaStreamTrack): Promise<void>;
-    /** Sends silence or black, or the real thing again. @param {"audio" | "video"} kind @param {boolean} muted */
+    /**
+     * Sends silence or black, or the real thing again: all tracks of this kind, those that come later, too. It is the
+     * track that is muted, in all calls that send it.
+     * @param {"audio" | "video"} kind
+     * @param {boolean} muted
+     */
     mute(kind: "audio" | "video", muted?: boolean): void;
     /** Opens a data channel; the other side hears of it as `channel`. @param {string} label @param {RTCDataChannelInit} [options] */
     openChannel(label: string, options?: RTCDataChannelInit): RTCDataChannel;
