@@ -23,6 +23,7 @@ describe("calls in Chromium", () => {
     assert.equal(await ended, "film is over");
     const record = await lastRecord(streamz);
     assert.deepEqual([record.stream_type, record.connection_type, record.end_reason], ["both", "p2p", "film is over"]);
+    assert.deepEqual([record.quality, record.latency_ms], [stats.quality, Math.round(stats.rttMs)]);
   });
 
   it("both send; each is muted and heard and seen again", async () => {
@@ -112,6 +113,21 @@ describe("calls in Chromium", () => {
     // One that leaves takes nothing from the other.
     await tv.evaluate(() => app.call.end());
     await camera.waitForFunction(() => app.connection.calls.length === 1);
+    await sees(laptop);
+  });
+
+  it("one sends its picture to two at the same time, and goes on with one of them", async () => {
+    const { pages: [phone, tv, laptop] } = await room.open(["phone", "tv", "laptop"], { maxStreams: 2 });
+    const taken = [tv, laptop].map((page) => page.evaluate(async () => void (await (await app.ring()).accept())));
+    await phone.evaluate(async () => {
+      const picture = await app.camera();
+      app.both = [app.connection.stream("tv", picture), app.connection.stream("laptop", picture)];
+      await Promise.all(app.both.map((/** @type {any} */ call) => call.ready));
+    });
+    await Promise.all(taken);
+    await Promise.all([sees(tv), sees(laptop)]);
+    await phone.evaluate(() => app.both[0].end());
+    await tv.waitForFunction(() => app.call.state === "ended");
     await sees(laptop);
   });
 

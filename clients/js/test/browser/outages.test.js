@@ -55,6 +55,26 @@ describe("a call outlives", () => {
     });
   }
 
+  for (const first of ["phone", "tv"]) {
+    it(`a reload of both pages, of which the ${first}'s goes on first`, async () => {
+      const { phone, tv, account } = await room.inCall();
+      const id = await phone.evaluate(() => app.call.id);
+      await Promise.all([phone.reload(), tv.reload()]);
+      for (const device of first === "phone" ? ["phone", "tv"] : ["tv", "phone"]) {
+        const page = device === "phone" ? phone : tv;
+        await page.evaluate(async ({ url, account, device }) => {
+          await app.start({ url, account, device });
+          const call = await app.ongoing();
+          app.taken = call.accept(device === "phone" ? await app.camera() : null);
+        }, { url: room.server.url, account, device });
+        // Its offer is on its way, to a page that may not have begun.
+        await page.waitForFunction(() => app.call.peerConnection.localDescription);
+      }
+      await sees(tv);
+      for (const page of [phone, tv]) assert.equal(await page.evaluate(() => app.taken.then(() => app.call.id)), id);
+    });
+  }
+
   it("the death of the server: media goes on, and the next one learns of the call", async () => {
     const first = await room.startForNow();
     const proxy = await proxyTo(first.port);

@@ -47,7 +47,7 @@ export async function startProgram(role, env) {
     let said = "";
     child.stdout.on("data", (chunk) => {
       said += chunk;
-      const found = /(?:listens|operations) on (http:\S+)/.exec(said);
+      const found = /(?:listens|operations) on (https?:\S+)/.exec(said);
       if (found) resolve(found[1]);
     });
     child.once("error", reject);
