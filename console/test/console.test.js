@@ -115,9 +115,10 @@ describe("the console", () => {
     await tv.getByRole("switch", { name: "Answer as a camera" }).click();
     await laptop.getByRole("button", { name: "Ask for the picture of Television" }).click();
     await decodes(laptop);
-    await tv.getByText("Laptop sees your camera").waitFor();
-    await tv.getByRole("button", { name: "Hang up" }).click();
-    await Promise.all([over(laptop), over(tv)]);
+    await tv.getByText("Laptop watches this camera", { exact: true }).waitFor();
+    await tv.getByRole("button", { name: "Stop showing this camera" }).click();
+    await over(laptop);
+    await tv.getByText("Laptop watches this camera", { exact: true }).waitFor({ state: "hidden" });
     clean(laptop, tv);
   });
 
@@ -128,6 +129,7 @@ describe("the console", () => {
     await rename(phone, "Phone", "phone");
     await laptop.getByText("3 devices, 3 online").waitFor();
     await laptop.getByRole("button", { name: "Ring all" }).click();
+    await laptop.getByRole("menuitem", { name: "Video call" }).click();
     await tv.getByRole("button", { name: "Decline" }).click();
     await phone.getByRole("button", { name: "Answer without camera" }).click();
     await decodes(phone);

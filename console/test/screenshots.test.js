@@ -55,6 +55,19 @@ describe("the console, seen", { concurrency: 2 }, () => {
         await ada.getByRole("button", { name: "More for Living room" }).click();
         await named("3-devices-menu");
         await ada.keyboard.press("Escape");
+        await ada.getByRole("button", { name: "Ring all" }).click();
+        await named("3-devices-ring-all");
+        await ada.keyboard.press("Escape");
+        await ada.getByRole("switch", { name: "Answer as a camera" }).click();
+        await live(ada);
+        await tv.getByRole("button", { name: "Ask for the picture of Ada’s MacBook" }).click();
+        await decodes(tv);
+        await ada.locator(".toast").first().waitFor({ state: "detached" });
+        await named("3-devices-watched");
+        await assertAccessible(ada);
+        await ada.getByRole("switch", { name: "Answer as a camera" }).click();
+        await tv.getByRole("dialog").waitFor({ state: "detached" });
+        await live(ada);
         await ada.getByRole("button", { name: "Add device" }).click();
         await named("4-add-device");
         await assertAccessible(ada);
@@ -96,7 +109,7 @@ describe("the console, seen", { concurrency: 2 }, () => {
         await named("8-picture");
         await ada.getByRole("button", { name: "Hang up" }).click();
         await ada.getByRole("link", { name: "History" }).click();
-        await ada.getByText("4 streams").waitFor();
+        await ada.getByText("5 streams").waitFor();
         // What is said in passing has gone.
         await ada.locator(".toast").first().waitFor({ state: "detached" });
         await named("9-history");

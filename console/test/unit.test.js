@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { room } from "../src/js/call/buffer.js";
 import { line, roundUp } from "../src/js/call/chart.js";
 import { kindOf, optionsOf } from "../src/js/call/kinds.js";
+import { forget, keep, recall } from "../src/js/call/memory.js";
 import { ago, day, duration, rate, reasonText } from "../src/js/format.js";
 import { describe as machine } from "../src/js/identity.js";
 import { describe } from "../src/js/status.js";
@@ -65,4 +67,46 @@ test("a browser says what it runs on", () => {
   assert.deepEqual(of("Mozilla/5.0 (Macintosh) Version/19 Safari/604.1"), { name: "Safari on Mac", type: "laptop" });
   assert.deepEqual(of("Mozilla/5.0 (Linux; Android 16) Chrome/140 Mobile Safari/537"), { name: "Android phone", type: "phone" });
   assert.deepEqual(of("Mozilla/5.0 (X11; Linux x86_64) Firefox/140"), { name: "Firefox on Linux", type: "desktop" });
+});
+
+test("what a tab sent in a call is known after a reload, of this call alone", () => {
+  const kept = new Map();
+  const storage = { setItem: (key, value) => kept.set(key, value), getItem: (key) => kept.get(key) ?? null, removeItem: (key) => kept.delete(key) };
+  const sent = (audio, video) => ({ getAudioTracks: () => Array(audio).fill({}), getVideoTracks: () => Array(video).fill({ getSettings: () => ({ deviceId: "front" }) }) });
+  const off = { audio: true, video: false };
+  assert.equal(recall({ id: "a" }, storage), null);
+  // A ring that has no name yet.
+  keep({ id: null }, sent(1, 1), off, storage);
+  assert.equal(recall({ id: null }, storage), null);
+  keep({ id: "a" }, sent(1, 0), off, storage);
+  assert.deepEqual(recall({ id: "a" }, storage), { id: "a", audio: true, video: false, off });
+  keep({ id: "a" }, sent(1, 1), off, storage);
+  assert.deepEqual(recall({ id: "a" }, storage), { id: "a", audio: true, video: true, off, camera: "front" });
+  assert.equal(recall({ id: "b" }, storage), null);
+  forget(storage);
+  assert.equal(recall({ id: "a" }, storage), null);
+  for (const other of ["phone", "{", '{"id":7}']) {
+    storage.setItem("streamz.call", other);
+    assert.equal(recall({ id: "a" }, storage), null);
+  }
+});
+
+test("room in a channel comes, or the channel is over", async () => {
+  const channel = Object.assign(new EventTarget(), { bufferedAmount: 10, readyState: "open" });
+  await room(channel, 10);
+  channel.bufferedAmount = 11;
+  let came = false;
+  const waits = room(channel, 10).then(() => (came = true));
+  // It is low by its own measure, and full again before this side looks.
+  channel.dispatchEvent(new Event("bufferedamountlow"));
+  await new Promise(setImmediate);
+  assert.equal(came, false);
+  channel.bufferedAmount = 5;
+  channel.dispatchEvent(new Event("bufferedamountlow"));
+  await waits;
+  channel.bufferedAmount = 11;
+  const fails = assert.rejects(room(channel, 10), /closed/);
+  channel.dispatchEvent(new Event("close"));
+  await fails;
+  await assert.rejects(room(Object.assign(channel, { readyState: "closed" }), 10), /closed/);
 });

@@ -3,7 +3,7 @@
 import { h, put, say } from "./dom.js";
 import { ago, count } from "./format.js";
 import { DEVICE_TYPES, deviceIcon, icon, typeName } from "./icons.js";
-import { canCapture } from "./media.js";
+import { canCapture, canShareScreen } from "./media.js";
 import { button, confirm, dialog, field, iconButton, menu, toast } from "./parts.js";
 import { addDevice } from "./add.js";
 
@@ -13,21 +13,30 @@ import { addDevice } from "./add.js";
  * @param {() => import("./identity.js").Identity} parts.identity
  * @param {(kind: string, to: string | null) => void} parts.start
  * @param {(device: import("../client/index.js").Device) => void} parts.renamed this device was, from here: only others are told by the server
- * @param {{ watched: () => boolean, setWatched: (on: boolean) => void }} parts.sharing
+ * @param {{ watched: () => boolean, setWatched: (on: boolean) => void, stop: () => void }} parts.sharing
  */
 export function devicesPage({ streamz, identity, start, renamed, sharing }) {
   const cards = new Map();
   const grid = h("ul", { class: "cards" });
   const summary = h("p", { class: "soft", role: "status" });
-  const ringAll = button("Ring all", () => start("camera", null), { icon: "ring" });
+  const ringAll = button("Ring all", () => {}, { icon: "ring" });
+  ringAll.append(icon("down"));
+  const ringAs = menu(ringAll, () => [
+    { text: "Video call", icon: "video", act: () => start("camera", null) },
+    { text: "Audio call", icon: "call", act: () => start("audio", null) },
+    ...(canShareScreen() ? [{ text: "Share the screen", icon: "screen", act: () => start("screen", null) }] : []),
+  ]);
   const add = button("Add device", () => addDevice(), { kind: "primary", icon: "plus" });
   const own = h("section", { class: "own", aria: { label: "This device" } });
+  const watching = h("p", { class: "strong" });
+  const watched = h("div", { class: "watched", hidden: true }, h("span", { class: "tile live" }, icon("eye")), watching,
+    button("Stop", () => sharing.stop(), { aria: { label: "Stop showing this camera" } }));
   const empty = emptyState();
   const insecure = !canCapture() && h("p", { class: "notice" }, icon("warn"), h("span", {},
     "This page is not secure, so the browser keeps camera and microphone to itself. Open Streamz over https to stream from here; you can still watch."));
   const element = h("div", { class: "devices" },
-    h("header", { class: "page-head" }, h("div", {}, h("h1", { tabindex: "-1" }, "Devices"), summary), h("div", { class: "page-actions" }, ringAll, add)),
-    insecure, own, h("h2", { class: "section" }, "Your other devices"), grid, empty);
+    h("header", { class: "page-head" }, h("div", {}, h("h1", { tabindex: "-1" }, "Devices"), summary), h("div", { class: "page-actions" }, ringAs, add)),
+    insecure, own, watched, h("h2", { class: "section" }, "Your other devices"), grid, empty);
   const title = element.querySelector(".section");
   /** When devices went, as far as it was seen here: the server's list is older. @type {Map<string, string>} */
   const left = new Map();
@@ -54,15 +63,18 @@ export function devicesPage({ streamz, identity, start, renamed, sharing }) {
     ringAll.disabled = !others.some(({ is_online }) => is_online);
   }
 
+  const ownKey = () => JSON.stringify([identity().name, identity().type, sharing.watched()]);
+
   function drawOwn() {
     const { name, type } = identity();
-    const key = JSON.stringify([name, type, sharing.watched()]);
-    if (own.dataset.key === key) return;
-    own.dataset.key = key;
+    if (own.dataset.key === ownKey()) return;
+    own.dataset.key = ownKey();
     const toggle = h("button", { class: "switch", type: "button", role: "switch", aria: { checked: sharing.watched(), labelledby: "watch-name", describedby: "watch-text" } });
     toggle.addEventListener("click", () => {
       sharing.setWatched(!sharing.watched());
       toggle.setAttribute("aria-checked", String(sharing.watched()));
+      // It shows it already, and has the focus.
+      own.dataset.key = ownKey();
     });
     put(own,
       h("div", { class: "own-id" },
@@ -163,7 +175,14 @@ export function devicesPage({ streamz, identity, start, renamed, sharing }) {
     }
   }
 
-  return { element, show, drawOwn };
+  /** Who sees this device's camera. @param {string[]} names */
+  function watch(names) {
+    watched.hidden = names.length === 0;
+    say(watching, names.length === 0 ? "" : names.length === 1 ? `${names[0]} watches this camera` : `${count(names.length, "device")} watch this camera`);
+    watching.title = names.join(", ");
+  }
+
+  return { element, show, drawOwn, watch };
 }
 
 function emptyState() {

@@ -3,6 +3,7 @@
 import { Streamz, localStorageStorage } from "../client/index.js";
 import { authPage } from "./auth.js";
 import { callDesk } from "./call/desk.js";
+import { VIEWERS_MAX } from "./call/viewers.js";
 import { devicesPage } from "./devices.js";
 import { put } from "./dom.js";
 import { historyPage } from "./history.js";
@@ -14,24 +15,41 @@ import { describe } from "./status.js";
 
 const app = /** @type {HTMLElement} */ (document.querySelector("#app"));
 const streamz = new Streamz(location.origin, { storage: localStorageStorage() });
-const sharing = {
-  watched: () => localStorage.getItem("streamz.watched") === "yes",
-  setWatched: (on) => localStorage.setItem("streamz.watched", on ? "yes" : "no"),
-};
+const WATCHED = "streamz.watched";
+const watched = () => localStorage.getItem(WATCHED) === "yes";
+/** Those that watch, and a call. */
+const streamsTaken = () => (watched() ? VIEWERS_MAX + 1 : 1);
+/** Errors after which only a new sign-in helps. */
+const SIGNED_OUT = new Set(["revoked", "invalid_token", "signed_out"]);
 /** Ends what a sign-in began. @type {() => void} */
 let leave = () => {};
+/** Counts what is shown: whatever waited meanwhile gives way. */
+let turns = 0;
 
 /** The page of somebody who is signed in. @param {import("../client/index.js").User} user */
 async function enter(user) {
   leave();
+  const turn = ++turns;
   localStorage.setItem("streamz.known", "yes");
   let identity = await takeIdentity();
+  if (turn !== turns) return;
   /** @type {import("../client/index.js").Connection | null} */
   let connection = null;
+  /** How many streams the server was told that this device takes. */
+  let takes = 0;
   const known = { state: null, network: navigator.onLine, returned: false, since: Date.now(), startedAt: Date.now() };
   const dial = new AbortController();
 
-  const desk = callDesk({ connection: () => connection, watched: sharing.watched, over: () => setTimeout(() => pages.history.refresh(), 400) });
+  const desk = callDesk({
+    connection: () => connection,
+    watched,
+    watching: (calls) => pages.devices.watch(calls.map(({ peer, peerId }) => peer?.device_name ?? peerId ?? "")),
+    over() {
+      adapt();
+      setTimeout(() => pages.history.refresh(), 400);
+    },
+  });
+  const sharing = { watched, setWatched, stop: desk.unwatch };
   const frame = shell({ user, signOut });
   const who = { streamz, identity: () => identity };
   const pages = { devices: devicesPage({ ...who, start: desk.start, renamed, sharing }), history: historyPage(who) };
@@ -47,23 +65,54 @@ async function enter(user) {
     known.startedAt = Date.now();
     known.state = null;
     frame.banner(null);
+    takes = streamsTaken();
+    /** @type {import("../client/index.js").Connection} */
+    let opened;
     try {
-      const device = { id: identity.id, name: identity.name, type: identity.type };
-      connection = await streamz.connect(device, { patient: true, signal: dial.signal });
+      const device = { id: identity.id, name: identity.name, type: identity.type, maxStreams: takes };
+      opened = await streamz.connect(device, { patient: true, signal: dial.signal });
     } catch (error) {
       if (dial.signal.aborted) return;
       return closed(error);
     }
+    connection = opened;
     // What is heard before this line is not lost: rings are told a moment later.
-    connection.on("state", changed);
-    connection.on("devices", listed);
-    connection.on("incoming", (call) => void desk.incoming(call));
-    connection.on("ongoing", (call) => void desk.ongoing(call));
-    connection.on("updated", (device) => device.device_id === identity.id && renamed(device));
-    const me = connection.devices.find(({ device_id }) => device_id === identity.id);
+    opened.on("state", (state) => opened === connection && changed(state));
+    opened.on("devices", listed);
+    opened.on("incoming", (call) => void desk.incoming(call));
+    opened.on("ongoing", (call) => void desk.ongoing(call));
+    opened.on("updated", (device) => device.device_id === identity.id && renamed(device));
+    const me = opened.devices.find(({ device_id }) => device_id === identity.id);
     if (me) renamed(me);
-    changed(connection.state);
-    listed(connection.devices);
+    changed(opened.state);
+    listed(opened.devices);
+    adapt();
+  }
+
+  /** @param {boolean} on */
+  function setWatched(on) {
+    localStorage.setItem(WATCHED, on ? "yes" : "no");
+    if (!on) desk.unwatch();
+    adapt();
+  }
+
+  /** How many streams a device takes is said when it connects: it does so anew, as soon as no call would end by it. */
+  function adapt() {
+    if (connection?.state.name !== "online" || takes === streamsTaken()) return;
+    // The last word about a stream must have arrived: the other side would take a goodbye for a connection that broke.
+    if (connection.calls.length > 0 || connection.counters.backlog > 0) return;
+    const old = connection;
+    connection = null;
+    void old.close();
+    void connect();
+  }
+
+  /** Another tab of this browser. @param {StorageEvent} event */
+  function stored({ key }) {
+    if (key !== WATCHED) return;
+    if (!watched()) desk.unwatch();
+    pages.devices.drawOwn();
+    adapt();
   }
 
   function changed(state) {
@@ -90,8 +139,8 @@ async function enter(user) {
   function closed(error) {
     known.state = { name: "closed", error };
     tick();
-    // The sign-in page says it.
-    if (!error || ["revoked", "invalid_token", "signed_out"].includes(error.code)) return;
+    if (!error) return;
+    if (SIGNED_OUT.has(error.code)) return signedOut();
     const removed = error.code === "device_removed";
     const again = () => {
       if (removed) identity = renewIdentity(identity);
@@ -113,9 +162,9 @@ async function enter(user) {
     }
   }
 
-  const second = setInterval(tick, 1_000);
+  const second = setInterval(() => [tick(), adapt()], 1_000);
   const minute = setInterval(() => connection && pages.devices.show(connection.devices), 30_000);
-  const listeners = [["hashchange", route], ["online", tick], ["offline", tick]];
+  const listeners = [["hashchange", route], ["online", tick], ["offline", tick], ["storage", stored]];
   for (const [name, listener] of listeners) addEventListener(name, listener);
   leave = () => {
     clearInterval(second);
@@ -135,17 +184,23 @@ async function enter(user) {
 /** @param {string} [notice] */
 function welcome(notice) {
   leave();
+  turns += 1;
   document.title = "Streamz";
   const joining = location.hash === "#join";
   put(app, authPage({ streamz, joining, notice, known: localStorage.getItem("streamz.known") === "yes" }));
   /** @type {HTMLElement | null} */ (app.querySelector("input"))?.focus();
 }
 
+/** The server says so, by the connection or as the answer to a request; the first word counts. */
+function signedOut() {
+  if (!app.querySelector(".auth")) welcome("Your sign-in has ended. Please sign in again.");
+}
+
 streamz.on("signedin", (user) => {
   if (location.hash === "#join") history.replaceState(null, "", "#devices");
   void enter(user);
 });
-streamz.on("signedout", (reason) => welcome(reason && "Your sign-in has ended. Please sign in again."));
+streamz.on("signedout", (reason) => (reason ? signedOut() : welcome()));
 // Another tab of this browser signed in or out.
 addEventListener("storage", async ({ key }) => {
   if (key !== "streamz") return;

@@ -8,12 +8,14 @@ const VIDEO = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ide
 const AUDIO = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 
 /** Camera and microphone; only one of them, where there is only one. @returns {Promise<MediaStream>} */
-export async function camera() {
+export const camera = () => both(VIDEO);
+
+async function both(video) {
   try {
-    return await devices({ video: VIDEO, audio: AUDIO });
+    return await devices({ video, audio: AUDIO });
   } catch (error) {
     if (error.name !== "NotFoundError" && error.name !== "OverconstrainedError") throw error;
-    return devices({ video: VIDEO }).catch(() => devices({ audio: AUDIO }));
+    return devices({ video }).catch(() => devices({ audio: AUDIO }));
   }
 }
 
@@ -23,25 +25,34 @@ export const microphone = () => devices({ audio: AUDIO });
 /** The camera without sound. @returns {Promise<MediaStream>} */
 export const picture = () => devices({ video: VIDEO });
 
+/**
+ * What was sent before the page was loaded anew, and nothing else; undefined if that was nothing.
+ * @param {import("./call/memory.js").Kept} kept
+ * @returns {(() => Promise<MediaStream>) | undefined}
+ */
+export function again({ audio, video, camera: id }) {
+  const same = { ...VIDEO, ...(id && { deviceId: { ideal: id } }) };
+  if (video) return () => (audio ? both(same) : devices({ video: same }));
+  return audio ? microphone : undefined;
+}
+
 /** A screen, a window or a tab. @returns {Promise<MediaStream>} */
 export function screen() {
   if (!canShareScreen()) throw new DOMException("no screen capture", "NotSupportedError");
   return navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 30 } }, audio: true });
 }
 
-/** The camera after this one, on devices that have several. @param {MediaStreamTrack} track */
-export async function nextCamera(track) {
-  const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
-  const at = cameras.findIndex(({ deviceId }) => deviceId === track.getSettings().deviceId);
-  const next = cameras[(at + 1) % cameras.length];
-  const stream = await devices({ video: { ...VIDEO, deviceId: { exact: next.deviceId } } });
+/** This camera. @param {string} id @returns {Promise<MediaStreamTrack>} */
+export async function cameraOf(id) {
+  const stream = await devices({ video: { ...VIDEO, deviceId: { exact: id } } });
   return stream.getVideoTracks()[0];
 }
 
-export async function hasSeveralCameras() {
-  if (!canCapture()) return false;
+/** The ids of this device's cameras. @returns {Promise<string[]>} */
+export async function cameras() {
+  if (!canCapture()) return [];
   const all = await navigator.mediaDevices.enumerateDevices();
-  return all.filter(({ kind }) => kind === "videoinput").length > 1;
+  return all.filter(({ kind }) => kind === "videoinput").map(({ deviceId }) => deviceId);
 }
 
 /** Lights out. @param {MediaStream | null | undefined} stream */

@@ -5,6 +5,7 @@ import { h } from "../dom.js";
 import { clock, size } from "../format.js";
 import { icon } from "../icons.js";
 import { iconButton, toast } from "../parts.js";
+import { room } from "./buffer.js";
 
 const CHUNK = 16_384;
 const BUFFERED = 1_048_576;
@@ -32,11 +33,16 @@ export function chat(call) {
   /** @param {RTCDataChannel} opened */
   function attachTo(opened) {
     if (opened === channel) return;
+    cutOff();
     channel = opened;
     opened.binaryType = "arraybuffer";
     opened.bufferedAmountLowThreshold = BUFFERED / 2;
     opened.onmessage = ({ data }) => (typeof data === "string" ? text(data) : bytes(data));
-    opened.onclose = () => usable(false);
+    opened.onclose = () => {
+      if (opened !== channel) return;
+      cutOff();
+      usable(false);
+    };
     const ready = () => {
       usable(true);
       input.focus();
@@ -80,6 +86,13 @@ export function chat(call) {
     call.ended.then(() => setTimeout(() => URL.revokeObjectURL(url), 60_000));
   }
 
+  /** The rest of a file that was on its way here will not come. */
+  function cutOff() {
+    if (!arriving) return;
+    failed(arriving.line, arriving.name, "did not arrive");
+    arriving = undefined;
+  }
+
   function add(whose, words) {
     const body = h("p", { class: "bubble" }, words);
     const who = whose === "mine" ? "You" : call.peer?.device_name ?? "The other device";
@@ -93,14 +106,30 @@ export function chat(call) {
     line.replaceChildren(h("span", { class: "file" }, icon("clip"), h("span", {}, name), h("span", { class: "faint num" }, part < 100 ? `${part} %` : size(all))));
   }
 
+  function failed(line, name, what) {
+    line.replaceChildren(h("span", { class: "file" }, icon("warn"), h("span", {}, name), h("span", { class: "faint" }, what)));
+  }
+
   async function sendFile(file) {
     if (file.size > FILE_MAX) return toast(`${file.name} is larger than ${size(FILE_MAX)}.`, "bad");
     const line = add("mine", "");
+    // Another one may take its place; the parts of a file are of one.
+    const through = channel;
     progress(line, file.name, 0, file.size);
-    channel.send(`${MARK},"name":${JSON.stringify(file.name)},"size":${file.size},"type":${JSON.stringify(file.type)}}`);
+    try {
+      await sendParts(file, through, line);
+    } catch (error) {
+      failed(line, file.name, "was not sent");
+      throw error;
+    }
+  }
+
+  /** @param {File} file @param {RTCDataChannel} through @param {HTMLElement} line */
+  async function sendParts(file, through, line) {
+    through.send(`${MARK},"name":${JSON.stringify(file.name)},"size":${file.size},"type":${JSON.stringify(file.type)}}`);
     for (let at = 0; at < file.size; at += CHUNK) {
-      while (channel.bufferedAmount > BUFFERED) await new Promise((resolve) => channel.addEventListener("bufferedamountlow", resolve, { once: true }));
-      channel.send(await file.slice(at, at + CHUNK).arrayBuffer());
+      await room(through, BUFFERED);
+      through.send(await file.slice(at, at + CHUNK).arrayBuffer());
       progress(line, file.name, Math.min(at + CHUNK, file.size), file.size);
     }
   }

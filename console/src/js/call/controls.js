@@ -10,16 +10,19 @@ import { toast } from "../parts.js";
  * @param {import("../../client/index.js").Call} parts.call
  * @param {import("./kinds.js").Kind} parts.kind
  * @param {MediaStream} parts.local what is sent; tracks are added and taken away here
+ * @param {import("./memory.js").Off} parts.off what of it is turned off; set here
  * @param {HTMLElement} parts.stage what fills the screen
  * @param {HTMLElement} parts.panel
  * @param {() => void} parts.changed the local tracks did
  * @param {() => void} parts.hangUp
  */
-export function controls({ call, kind, local, stage, panel, changed, hangUp }) {
+export function controls({ call, kind, local, off, stage, panel, changed, hangUp }) {
   const both = kind === "camera" || kind === "audio";
   /** @type {MediaStream | null} */
   let shared = null;
-  const off = { audio: false, video: false };
+  let several = false;
+  /** What is being asked for: a second press asks for nothing more. */
+  const waiting = new Set();
 
   const mic = toggle("mic", "micOff", "Mute", "Unmute", () => turn("audio", media.microphone));
   const camera = toggle("video", "videoOff", "Turn camera off", "Turn camera on", () => turn("video", media.picture));
@@ -35,6 +38,7 @@ export function controls({ call, kind, local, stage, panel, changed, hangUp }) {
     const has = (type) => local.getTracks().some((track) => track.kind === type && track !== shared?.getVideoTracks()[0]);
     mic.element.hidden = !both && !has("audio");
     camera.element.hidden = !both && !(kind === "shared" && has("video"));
+    swap.hidden = !several || local.getVideoTracks().length === 0 || kind === "screen";
     screen.element.hidden = !both || !media.canShareScreen();
     full.element.hidden = kind === "data" || kind === "audio" || !document.fullscreenEnabled;
     mic.set(off.audio || !has("audio"));
@@ -48,7 +52,7 @@ export function controls({ call, kind, local, stage, panel, changed, hangUp }) {
   async function turn(type, get) {
     const own = local.getTracks().filter((track) => track.kind === type && !shared?.getTracks().includes(track));
     if (own.length === 0) {
-      const stream = await attempt(get);
+      const stream = await once(type, () => attempt(get));
       if (!stream) return;
       for (const track of stream.getTracks()) {
         local.addTrack(track);
@@ -65,9 +69,8 @@ export function controls({ call, kind, local, stage, panel, changed, hangUp }) {
 
   async function share() {
     if (shared) return unshare();
-    const stream = await attempt(media.screen);
+    const stream = await once("screen", () => attempt(media.screen));
     if (!stream) return;
-    if (call.state === "ended") return media.stop(stream);
     shared = stream;
     for (const track of stream.getTracks()) call.addTrack(track, stream);
     // The browser has a button of its own to stop it.
@@ -83,16 +86,30 @@ export function controls({ call, kind, local, stage, panel, changed, hangUp }) {
     draw();
   }
 
+  /** Many phones have one camera at a time: the one is closed before the other is opened, and opened again if need be. */
   async function swapCamera() {
     const [track] = local.getVideoTracks();
     if (!track) return;
-    const next = await attempt(() => media.nextCamera(track));
-    if (!next) return;
-    await call.replaceTrack(track, next);
+    const opened = await once("video", async () => {
+      const ids = await media.cameras();
+      const own = track.getSettings().deviceId ?? "";
+      track.stop();
+      const next = ids[(ids.indexOf(own) + 1) % ids.length];
+      const other = await attempt(() => media.cameraOf(next));
+      return new MediaStream([other ?? (await media.cameraOf(own).catch(() => null))].filter((each) => each !== null));
+    });
+    if (!opened) return;
+    const [next] = opened.getTracks();
+    if (next) {
+      next.enabled = !off.video;
+      await call.replaceTrack(track, next).catch(() => media.stop(opened));
+    } else {
+      call.removeTrack(track);
+    }
     local.removeTrack(track);
-    local.addTrack(next);
-    track.stop();
+    if (next) local.addTrack(next);
     changed();
+    draw();
   }
 
   async function fullScreen() {
@@ -106,19 +123,37 @@ export function controls({ call, kind, local, stage, panel, changed, hangUp }) {
     draw();
   }
 
+  /**
+   * What is asked for one after the other; nothing, if the call ended while the browser asked the person.
+   * @param {string} what
+   * @param {() => Promise<MediaStream | null>} get
+   */
+  async function once(what, get) {
+    if (waiting.has(what)) return null;
+    waiting.add(what);
+    try {
+      const stream = await get();
+      if (call.state !== "ended") return stream;
+      media.stop(stream);
+      return null;
+    } finally {
+      waiting.delete(what);
+    }
+  }
+
   async function attempt(get) {
     try {
       return await get();
     } catch (error) {
       // Whoever closes the browser's own dialog knows what they did.
-      if (!(get === media.screen && error.name === "NotAllowedError")) toast(media.explain(error), "bad");
+      if (call.state !== "ended" && !(get === media.screen && error.name === "NotAllowedError")) toast(media.explain(error), "bad");
       return null;
     }
   }
 
-  swap.hidden = true;
-  media.hasSeveralCameras().then((several) => {
-    swap.hidden = !several || local.getVideoTracks().length === 0 || kind === "screen";
+  media.cameras().then((ids) => {
+    several = ids.length > 1;
+    draw();
   }, () => {});
   document.addEventListener("fullscreenchange", draw);
   draw();

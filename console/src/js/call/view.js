@@ -15,8 +15,10 @@ import { remote } from "./remote.js";
  * @param {import("../../client/index.js").Call} parts.call
  * @param {import("./kinds.js").Kind} parts.kind
  * @param {MediaStream} parts.local
+ * @param {import("./memory.js").Off} parts.off what of it is turned off
+ * @param {() => void} parts.changed what is sent did
  */
-export function callView({ call, kind, local }) {
+export function callView({ call, kind, local, off, changed }) {
   const title = h("h1", { class: "call-name", tabindex: "-1" });
   const line = h("div", { class: "call-line" });
   const time = h("span", { class: "num call-time" });
@@ -42,7 +44,7 @@ export function callView({ call, kind, local }) {
   side.brief(line);
   side.element.hidden = localStorage.getItem("streamz.panel") === "hidden" || !matchMedia("(min-width: 900px)").matches;
   const talk = kind === "data" ? chat(call) : null;
-  const bar = controls({ call, kind, local, stage, panel: side.element, changed: show, hangUp: () => call.end() });
+  const bar = controls({ call, kind, local, off, stage, panel: side.element, changed: () => [show(), changed()], hangUp: () => call.end() });
   const element = h("section", { class: "call", role: "dialog", aria: { modal: "true", label: "Call" } },
     h("header", { class: "call-top" }, h("div", { class: "call-names" }, title, h("p", { class: "call-kind soft" }, callTitle(kind), time)), line),
     h("div", { class: "call-main" }, talk ? talk.element : stage, side.element), bar.element);
