@@ -4,6 +4,7 @@
  * @property {import("./wire.js").User} user
  * @property {string} accessToken
  * @property {string} refreshToken
+ * @property {string} [nextRefreshToken] which one takes its place
  * @property {number} expiresAt when the access token lapses, in milliseconds since the epoch
  * @property {number} lifeMs how long it lasts in all
  */

@@ -21,7 +21,9 @@ const queues = new WeakMap();
 
 /**
  * Keeps a sign-in alive. A refresh token is good for one use, and its reuse ends the sign-in everywhere: so whoever
- * refreshes holds a lock, and looks first whether somebody else has just done it.
+ * refreshes holds a lock, and looks first whether somebody else has just done it. Which token takes its place is chosen
+ * beforehand and kept with it: a request whose answer was lost, or that two tabs make at once because their page has no
+ * locks, is the same request, and has the same answer.
  * @extends {Emitter<TokenEvents>}
  */
 export class Tokens extends Emitter {
@@ -133,10 +135,15 @@ export class Tokens extends Emitter {
       return kept;
     }
     try {
-      const body = { refresh_token: kept.refreshToken };
+      const body = { refresh_token: kept.refreshToken, new_refresh_token: kept.nextRefreshToken };
       const signIn = this.#signIn(await this.#http.request("POST", "/api/auth/refresh", { body }));
       // It may have ended meanwhile, here or in another tab.
-      if ((await this.#storage.read())?.refreshToken !== kept.refreshToken) throw signedOut();
+      const now = await this.#storage.read();
+      if (!now) throw signedOut();
+      if (now.refreshToken !== kept.refreshToken) {
+        this.#renewed(now);
+        return now;
+      }
       // Before anything else: the old one is spent.
       await this.#storage.write(signIn);
       this.#backoff.reset();
@@ -195,10 +202,17 @@ export class Tokens extends Emitter {
    */
   #signIn({ user, access_token, refresh_token, expires_in }) {
     const lifeMs = expires_in * 1000;
-    return { user, accessToken: access_token, refreshToken: refresh_token, expiresAt: this.#clock.now() + lifeMs, lifeMs };
+    const expiresAt = this.#clock.now() + lifeMs;
+    return { user, accessToken: access_token, refreshToken: refresh_token, nextRefreshToken: newToken(), expiresAt, lifeMs };
   }
 }
 
 function signedOut() {
   return new StreamzError("signed_out", "Nobody is signed in: call login() or register() first.", { status: 401 });
+}
+
+/** A refresh token of our own choice: 256 random bits, written as the server writes its own. */
+function newToken() {
+  const bytes = crypto.getRandomValues(new Uint8Array(32));
+  return `srt_${btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
 }

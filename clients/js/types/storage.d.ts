@@ -4,6 +4,7 @@
  * @property {import("./wire.js").User} user
  * @property {string} accessToken
  * @property {string} refreshToken
+ * @property {string} [nextRefreshToken] which one takes its place
  * @property {number} expiresAt when the access token lapses, in milliseconds since the epoch
  * @property {number} lifeMs how long it lasts in all
  */
@@ -35,6 +36,10 @@ export type SignIn = {
     user: import("./wire.js").User;
     accessToken: string;
     refreshToken: string;
+    /**
+     * which one takes its place
+     */
+    nextRefreshToken?: string | undefined;
     /**
      * when the access token lapses, in milliseconds since the epoch
      */

@@ -1,6 +1,8 @@
 /**
  * Keeps a sign-in alive. A refresh token is good for one use, and its reuse ends the sign-in everywhere: so whoever
- * refreshes holds a lock, and looks first whether somebody else has just done it.
+ * refreshes holds a lock, and looks first whether somebody else has just done it. Which token takes its place is chosen
+ * beforehand and kept with it: a request whose answer was lost, or that two tabs make at once because their page has no
+ * locks, is the same request, and has the same answer.
  * @extends {Emitter<TokenEvents>}
  */
 export class Tokens extends Emitter<TokenEvents> {

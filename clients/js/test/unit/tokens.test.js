@@ -8,26 +8,31 @@ import { FakeClock, turns } from "../support/fakes.js";
 
 const user = { id: "u", email: "ada@example.org", first_name: null, last_name: null, created_at: "", updated_at: "" };
 
-/** A server that keeps the one rule: a refresh token is good for one use. */
+/** A server that keeps the one rule: a refresh token is good for one use, or for the same use again. */
 function fakeServer() {
   let number = 1;
+  let live = "r1";
+  let spent = "";
   const server = {
     requests: 0,
-    /** @type {{ status: number, body: unknown, headers?: Record<string, string> } | "no answer" | undefined} */
+    /** @type {{ status: number, body: unknown, headers?: Record<string, string> } | "no answer" | "lost answer" | undefined} */
     fails: undefined,
-    answer: () => ({ user, access_token: `a${number}`, refresh_token: `r${number}`, token_type: "Bearer", expires_in: 900 }),
+    answer: () => ({ user, access_token: `a${number}`, refresh_token: live, token_type: "Bearer", expires_in: 900 }),
     /** @type {any} */
     fetch: async (/** @type {string} */ _url, /** @type {RequestInit} */ init) => {
       server.requests += 1;
       await turns();
       const { fails } = server;
       if (fails === "no answer") throw new TypeError("fetch failed");
-      if (fails) return new Response(JSON.stringify(fails.body), fails);
-      const { refresh_token } = JSON.parse(String(init.body));
-      if (refresh_token !== `r${number}`) {
+      if (typeof fails === "object") return new Response(JSON.stringify(fails.body), fails);
+      const { refresh_token, new_refresh_token } = JSON.parse(String(init.body));
+      if (refresh_token === live) {
+        [spent, live] = [live, new_refresh_token];
+        number += 1;
+      } else if (refresh_token !== spent || new_refresh_token !== live) {
         return new Response(JSON.stringify({ code: "refresh_token_reused" }), { status: 401 });
       }
-      number += 1;
+      if (fails === "lost answer") throw new TypeError("fetch failed");
       return new Response(JSON.stringify(server.answer()));
     },
   };
@@ -87,6 +92,29 @@ describe("tokens", () => {
     const tab = new Tokens({ http: new Http("http://h", server.fetch), storage: storage(), clock: new FakeClock(), locks: /** @type {any} */ (locks) });
     assert.deepEqual(await Promise.all([tokens.token("a1"), tab.token("a1")]), ["a2", "a2"]);
     assert.equal(server.requests, 1);
+  });
+
+  it("are refreshed at once by tabs without locks, and both have them", async () => {
+    const kept = new Map();
+    const shared = { getItem: (/** @type {string} */ key) => kept.get(key) ?? null, setItem: kept.set.bind(kept), removeItem: kept.delete.bind(kept) };
+    const storage = () => localStorageStorage("k", /** @type {any} */ (shared));
+    const server = fakeServer();
+    const { tokens } = await setUp({ storage: storage(), server });
+    const tab = new Tokens({ http: new Http("http://h", server.fetch), storage: storage(), clock: new FakeClock() });
+    for (const [old, fresh] of [["a1", "a2"], ["a2", "a3"]]) {
+      assert.deepEqual(await Promise.all([tokens.token(old), tab.token(old)]), [fresh, fresh]);
+    }
+    assert.equal(server.requests, 4);
+  });
+
+  it("survive an answer that is lost: the same request is made again", async () => {
+    const { tokens, server } = await setUp();
+    server.fails = "lost answer";
+    await assert.rejects(tokens.token("a1"), { code: "network" });
+    await assert.rejects(tokens.token("a1"), { code: "network" });
+    server.fails = undefined;
+    assert.equal(await tokens.token("a1"), "a2");
+    assert.equal(await tokens.token("a2"), "a3");
   });
 
   it("survive a server that is away, and come when it is back", async () => {
