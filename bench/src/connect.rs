@@ -70,17 +70,19 @@ pub(crate) struct Round {
     count: u64,
 }
 
-/// Connects all pairs, both devices of each one after the other, and closes them again.
-pub(crate) async fn round(server: &Server, dialect: Dialect, pairs: &[Pair]) -> Result<Round, Failure> {
-    let watched = !server.processes.0.is_empty();
-    let before = server.processes.cpu()?;
-    let began = Instant::now();
+/// Connects both devices of each pair, one after the other, at the addresses for the pair of that number.
+pub(crate) async fn connect_all(
+    dialect: Dialect,
+    pairs: &[Pair],
+    addresses: impl Fn(usize) -> [String; 2],
+) -> Result<Vec<Peer>, PeerError> {
     let pair = |(number, pair): (usize, &Pair)| {
-        let (address, pair) = (server.address.clone(), pair.clone());
+        let ([one, other], pair) = (addresses(number), pair.clone());
         async move {
+            // What the forwarder knows a pair by.
             let path = format!("{}-{number}", uuid::Uuid::new_v4().simple());
-            let one = Peer::connect(&address, dialect, &pair.one, &path).await?;
-            let other = Peer::connect(&address, dialect, &pair.other, &path).await?;
+            let one = Peer::connect(&one, dialect, &pair.one, &path).await?;
+            let other = Peer::connect(&other, dialect, &pair.other, &path).await?;
             Ok::<_, PeerError>([one, other])
         }
     };
@@ -90,6 +92,19 @@ pub(crate) async fn round(server: &Server, dialect: Dialect, pairs: &[Pair]) -> 
     while let Some(pair) = connecting.next().await {
         peers.extend(pair?);
     }
+    Ok(peers)
+}
+
+pub(crate) async fn close_all(peers: Vec<Peer>) {
+    futures_util::stream::iter(peers).for_each_concurrent(AT_ONCE, Peer::close).await;
+}
+
+/// Connects all pairs and closes them again.
+pub(crate) async fn round(server: &Server, dialect: Dialect, pairs: &[Pair]) -> Result<Round, Failure> {
+    let watched = !server.processes.0.is_empty();
+    let before = server.processes.cpu()?;
+    let began = Instant::now();
+    let peers = connect_all(dialect, pairs, |_| [server.address.clone(), server.address.clone()]).await?;
     let took = began.elapsed();
     let count = peers.len();
     // What is written to the database afterwards is a cost of the connection, too.
@@ -97,7 +112,7 @@ pub(crate) async fn round(server: &Server, dialect: Dialect, pairs: &[Pair]) -> 
         server.quiet().await?;
     }
     let used = server.processes.cpu()?.since(&before);
-    futures_util::stream::iter(peers).for_each_concurrent(AT_ONCE, Peer::close).await;
+    close_all(peers).await;
     if watched {
         server.quiet().await?;
     }

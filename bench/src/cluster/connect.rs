@@ -2,21 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
-
 use super::deployment::Cluster;
 use super::kinds::ByKind;
 use super::relay::Split;
 use crate::accounts::Pair;
 use crate::connect;
-use crate::peer::{Dialect, Peer, PeerError};
+use crate::peer::Dialect;
 use crate::report::{Budget, Rounds, Unit};
 use crate::run::{Bench, Failure};
 use crate::servers::Server;
 
 const PART: &str = "Connect (two devices, different gateways)";
-/// Connections that are made at the same time.
-const AT_ONCE: usize = 16;
 /// After this, what connections cause has been written.
 const WRITTEN: Duration = Duration::from_secs(1);
 
@@ -60,28 +56,15 @@ async fn round(cluster: &Cluster<'_>, pairs: &[Pair]) -> Result<(ByKind<f64>, f6
     let idle = before.micros_since(&at_rest);
     let rested = resting.elapsed();
     let began = Instant::now();
-    let pair = |(number, pair): (usize, &Pair)| {
-        let ([one, other], pair) = (cluster.across(number).map(str::to_owned), pair.clone());
-        async move {
-            let one = Peer::connect(&one, Dialect::V1, &pair.one, "").await?;
-            let other = Peer::connect(&other, Dialect::V1, &pair.other, "").await?;
-            Ok::<_, PeerError>([one, other])
-        }
-    };
-    let mut peers = Vec::with_capacity(2 * pairs.len());
-    let mut connecting =
-        futures_util::stream::iter(pairs.iter().enumerate().map(pair)).buffer_unordered(AT_ONCE);
-    while let Some(pair) = connecting.next().await {
-        peers.extend(pair?);
-    }
-    drop(connecting);
+    let addresses = |number| cluster.across(number).map(str::to_owned);
+    let peers = connect::connect_all(Dialect::V1, pairs, addresses).await?;
     let took = began.elapsed();
     let count = peers.len() as f64;
     // What is written to the database afterwards is a cost of the connection, too.
     tokio::time::sleep(WRITTEN).await;
     let used = processes.cpu()?.micros_since(&before);
     let share = began.elapsed().as_secs_f64() / rested.as_secs_f64();
-    futures_util::stream::iter(peers).for_each_concurrent(AT_ONCE, Peer::close).await;
+    connect::close_all(peers).await;
     tokio::time::sleep(WRITTEN).await;
     Ok((used.zip(&idle, |used, idle| (used - idle * share) / count), count / took.as_secs_f64()))
 }
