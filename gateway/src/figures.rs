@@ -65,7 +65,9 @@ mod tests {
 
     #[test]
     fn relayed_frames_come_first_for_they_are_most() {
-        for (at, kind) in [RelayKind::SdpOffer, RelayKind::SdpAnswer, RelayKind::IceCandidate].iter().enumerate() {
+        for (at, kind) in
+            [RelayKind::SdpOffer, RelayKind::SdpAnswer, RelayKind::IceCandidate].iter().enumerate()
+        {
             assert_eq!(KINDS[at], kind.as_str());
         }
     }

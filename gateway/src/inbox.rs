@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use streamz_protocol::{CloseCode, TraceContext};
 use streamz_protocol::bus::{Down, Item};
+use streamz_protocol::{CloseCode, TraceContext};
 use uuid::Uuid;
 
 /// Items that may wait, whatever their size.

@@ -83,18 +83,17 @@ impl Connection {
         let limiter = RateLimiter::direct_with_clock(sockets.rate, MonotonicClock);
         let (session, effects) = Session::open(facts, sockets.clock.now());
         let early = VecDeque::new();
-        let mut connection =
-            Box::new(Self {
-                sockets,
-                session,
-                registration,
-                limiter,
-                early,
-                host,
-                wire: None,
-                ended: false,
-                traces: Traces::default(),
-            });
+        let mut connection = Box::new(Self {
+            sockets,
+            session,
+            registration,
+            limiter,
+            early,
+            host,
+            wire: None,
+            ended: false,
+            traces: Traces::default(),
+        });
         connection.carry_out(effects);
         let deadline = tokio::time::sleep(ATTACH_WITHIN);
         tokio::pin!(deadline);

@@ -12,6 +12,7 @@ use streamz_session::Settled;
 
 /// Those that wait for their outcome: no more than a session may have open. Nothing for nearly all connections.
 #[derive(Default)]
+#[allow(clippy::box_collection, reason = "a word for each connection that has none")]
 pub(crate) struct Traces(Option<Box<HashMap<u64, Span>>>);
 
 impl Traces {

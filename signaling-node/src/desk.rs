@@ -3,7 +3,8 @@
 //! Writes are coalesced (the last state of a device or of a stream is the one that counts), bounded, and tried
 //! until they succeed. No hub waits for a write.
 
-use std::collections::{HashMap, VecDeque};
+mod pending;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use uuid::Uuid;
 use crate::actors::hub::HubMsg;
 use crate::actors::shard::ShardMsg;
 use crate::traces;
+use pending::Pending;
 
 /// Rows that one write takes.
 const BATCH: usize = 200;
@@ -95,50 +97,6 @@ impl Drawer {
         self.under_way.contains(&tenure)
             || self.presences.values.values().any(|(of, _)| *of == Some(tenure))
             || self.records.values.values().any(|waiting| waiting.tenure == Some(tenure))
-    }
-}
-
-/// The latest value of each key, in the order in which the keys first came.
-struct Pending<K, V> {
-    order: VecDeque<K>,
-    values: HashMap<K, V>,
-}
-
-impl<K, V> Default for Pending<K, V> {
-    fn default() -> Self {
-        Self { order: VecDeque::new(), values: HashMap::new() }
-    }
-}
-
-impl<K: Copy + Eq + std::hash::Hash, V> Pending<K, V> {
-    fn put(&mut self, key: K, value: V) {
-        if self.values.insert(key, value).is_none() {
-            self.order.push_back(key);
-        }
-    }
-
-    /// Puts a value back that was taken, unless there is a newer one.
-    fn put_back(&mut self, key: K, value: V) {
-        if let std::collections::hash_map::Entry::Vacant(vacant) = self.values.entry(key) {
-            vacant.insert(value);
-            self.order.push_front(key);
-        }
-    }
-
-    fn take(&mut self, most: usize) -> Vec<(K, V)> {
-        let mut taken = Vec::new();
-        while taken.len() < most
-            && let Some(key) = self.order.pop_front()
-        {
-            if let Some(value) = self.values.remove(&key) {
-                taken.push((key, value));
-            }
-        }
-        taken
-    }
-
-    fn len(&self) -> usize {
-        self.values.len()
     }
 }
 
@@ -339,7 +297,8 @@ impl Desk {
             let mut drawer = self.inner.drawer.lock();
             let (presences, records) = (drawer.presences.take(BATCH), drawer.records.take(BATCH));
             let tenures = presences.iter().filter_map(|(_, (tenure, _))| *tenure);
-            drawer.under_way = tenures.chain(records.iter().filter_map(|(_, waiting)| waiting.tenure)).collect();
+            drawer.under_way =
+                tenures.chain(records.iter().filter_map(|(_, waiting)| waiting.tenure)).collect();
             (presences, records)
         };
         let count = presences.len() + records.len();
@@ -454,34 +413,5 @@ fn row(record: Record) -> StreamRecord {
         connection_type: record.connection_type.map(|kind| kind.as_str().to_owned()),
         quality: record.quality,
         latency_ms: record.latency_ms.map(i64::from),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_value_of_a_key_counts_and_keeps_its_place() {
-        let mut pending = Pending::default();
-        pending.put(1, "a");
-        pending.put(2, "b");
-        pending.put(1, "c");
-        assert_eq!(pending.take(1), [(1, "c")]);
-        assert_eq!(pending.take(9), [(2, "b")]);
-        assert_eq!(pending.len(), 0);
-    }
-
-    #[test]
-    fn what_is_put_back_yields_to_a_newer_value() {
-        let mut pending = Pending::default();
-        pending.put(1, "old");
-        pending.put(2, "other");
-        let taken = pending.take(1);
-        pending.put(1, "new");
-        for (key, value) in taken {
-            pending.put_back(key, value);
-        }
-        assert_eq!(pending.take(9), [(2, "other"), (1, "new")]);
     }
 }

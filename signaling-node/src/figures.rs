@@ -9,8 +9,9 @@ use streamz_protocol::objects::ConnectionType;
 use streamz_status::Cause;
 
 /// Devices that came, and that went.
-static PRESENCE: LazyLock<[Counter; 2]> =
-    LazyLock::new(|| ["offline", "online"].map(|state| metrics::counter!("streamz_presence_changes_total", "state" => state)));
+static PRESENCE: LazyLock<[Counter; 2]> = LazyLock::new(|| {
+    ["offline", "online"].map(|state| metrics::counter!("streamz_presence_changes_total", "state" => state))
+});
 
 /// A device came or went.
 pub(crate) fn presence(online: bool) {
@@ -42,7 +43,8 @@ pub(crate) fn call(call: &Call) {
         Reached::Ended(outcome) if progress.accepted_at.is_none() => ring(outcome),
         Reached::Ended(outcome) => {
             let connected = if progress.connected_at.is_some() { "true" } else { "false" };
-            metrics::counter!("streamz_calls_ended_total", "reason" => *outcome, "connected" => connected).increment(1);
+            metrics::counter!("streamz_calls_ended_total", "reason" => *outcome, "connected" => connected)
+                .increment(1);
         }
     }
 }

@@ -206,11 +206,7 @@ impl Node {
         streamz_status::Node {
             hubs_awake,
             hubs_asleep,
-            shards: streamz_status::Shards {
-                total: self.shards.len() as u64,
-                stuck,
-                inputs,
-            },
+            shards: streamz_status::Shards { total: self.shards.len() as u64, stuck, inputs },
             records,
             slots: None,
             sealed: 0,

@@ -86,7 +86,12 @@ pub(crate) fn call(call: &Call, whose: Whose) {
 }
 
 /// The store is asked or told something.
-pub(crate) fn store(trace: Option<TraceContext>, system: &'static str, operation: &'static str, table: &'static str) -> Span {
+pub(crate) fn store(
+    trace: Option<TraceContext>,
+    system: &'static str,
+    operation: &'static str,
+    table: &'static str,
+) -> Span {
     let mut span = Span::child("store", Kind::Client, trace);
     if span.is_recorded() {
         span.rename(format!("{operation} {table}"));
@@ -98,7 +103,14 @@ pub(crate) fn store(trace: Option<TraceContext>, system: &'static str, operation
 }
 
 /// Slots that came together are served in full again.
-pub(crate) fn takeover(cause: Cause, from: Option<u64>, slots: usize, longest: Duration, at: Millis, confirmed: Millis) {
+pub(crate) fn takeover(
+    cause: Cause,
+    from: Option<u64>,
+    slots: usize,
+    longest: Duration,
+    at: Millis,
+    confirmed: Millis,
+) {
     let mut span = Span::root_since(TAKEOVER, Kind::Internal, at);
     span.set("streamz.takeover.cause", figures::cause_word(cause));
     span.set("streamz.takeover.slots", i64::try_from(slots).unwrap_or(i64::MAX));

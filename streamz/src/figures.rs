@@ -68,8 +68,8 @@ pub(crate) fn of_gateway_fleet(metrics: &MetricsHandle, fleet: Arc<GatewayFleet>
 /// A node's place in its fleet.
 pub(crate) fn of_node_fleet(metrics: &MetricsHandle, fleet: Arc<FleetNode>) {
     let member = Member::default();
-    let [owned, sealed, recovering] = ["owned", "sealed", "recovering"]
-        .map(|state| metrics::gauge!("streamz_slots", "state" => state));
+    let [owned, sealed, recovering] =
+        ["owned", "sealed", "recovering"].map(|state| metrics::gauge!("streamz_slots", "state" => state));
     let coordinates = metrics::gauge!("streamz_coordinator");
     let decides = metrics::gauge!("streamz_decides");
     metrics.on_look(move || {
@@ -100,7 +100,10 @@ impl Member {
         }
         if let Some(links) = &status.links {
             let [frames, bytes] = self.links.get_or_init(|| {
-                [metrics::gauge!("streamz_links_waiting_frames"), metrics::gauge!("streamz_links_waiting_bytes")]
+                [
+                    metrics::gauge!("streamz_links_waiting_frames"),
+                    metrics::gauge!("streamz_links_waiting_bytes"),
+                ]
             });
             frames.set(links.frames as f64);
             bytes.set(links.bytes as f64);

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use streamz_protocol::client::Command;
 use streamz_protocol::bus::{
     CONFIRMED_KEPT, Caps, Detach, Frame, Heard, LiveStream, Message, Open, OpenMessage, Over, Replica,
     Settled,
 };
+use streamz_protocol::client::Command;
 use streamz_protocol::objects::Device;
 use streamz_protocol::server::Body;
 use streamz_protocol::{DeviceId, Limits, MessageId, Mid, Millis, SessionId, TraceContext};

@@ -100,7 +100,13 @@ impl Copy {
                     && let Some(entry) = self.open.remove(at)
                 {
                     self.open_bytes -= entry.weight();
-                    self.remember(entry.known.id.clone(), entry.known.digest, frame.body.clone(), now, limits);
+                    self.remember(
+                        entry.known.id.clone(),
+                        entry.known.digest,
+                        frame.body.clone(),
+                        now,
+                        limits,
+                    );
                     settled = Some(entry);
                 }
             }

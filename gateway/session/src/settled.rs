@@ -28,7 +28,13 @@ impl Session {
         std::mem::take(&mut self.settled)
     }
 
-    pub(crate) fn note_settled(&mut self, number: u64, kind: &'static str, outcome: &'static str, after: Duration) {
+    pub(crate) fn note_settled(
+        &mut self,
+        number: u64,
+        kind: &'static str,
+        outcome: &'static str,
+        after: Duration,
+    ) {
         self.settled.push(Settled { number, kind, outcome, after });
     }
 

@@ -40,7 +40,9 @@ impl Weigh for Carried {
                 _ => Class::Must,
             },
             // A connection that misses one is told to close, which is small.
-            Routed::ToGateway { frame: ToGateway::Conn(_, Down::Batch(_) | Down::Attached(_), _), .. }
+            Routed::ToGateway {
+                frame: ToGateway::Conn(_, Down::Batch(_) | Down::Attached(_), _), ..
+            }
             | Routed::ToGateway { frame: ToGateway::Online { .. }, .. } => Class::Refusable,
             _ => Class::Must,
         }

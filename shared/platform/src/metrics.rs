@@ -1,5 +1,5 @@
 //! Figures, from one set of instruments for Prometheus and OTLP. Code counts with the `metrics` macros; a handler renders
-//! what was counted, and [`otlp`] sends it if that is wanted.
+//! what was counted, and [`crate::otlp`] sends it if that is wanted.
 
 mod at_zero;
 pub(crate) mod otlp;

@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::{Link, SpanKind, TraceId, TraceState, TracerProvider as _};
-use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, SpanExporter as OtlpSpans, WithExportConfig, WithHttpConfig, WithTonicConfig,
+    ExporterBuildError, MetricExporter, SpanExporter as OtlpSpans, WithExportConfig, WithHttpConfig,
+    WithTonicConfig,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -24,8 +25,8 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample, Span, SpanData, SpanExporter,
-    SpanProcessor,
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SamplingDecision, SamplingResult, SdkTracerProvider,
+    ShouldSample, Span, SpanData, SpanExporter, SpanProcessor,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
@@ -132,7 +133,11 @@ impl Exporting {
     }
 }
 
-fn traces(config: &OtlpConfig, target: &Target, resource: Resource) -> Result<SdkTracerProvider, ExporterBuildError> {
+fn traces(
+    config: &OtlpConfig,
+    target: &Target,
+    resource: Resource,
+) -> Result<SdkTracerProvider, ExporterBuildError> {
     let url = target.url.as_str();
     let exporter = match target.protocol {
         Protocol::Grpc => OtlpSpans::builder()
@@ -150,7 +155,12 @@ fn traces(config: &OtlpConfig, target: &Target, resource: Resource) -> Result<Sd
             .build()?,
     };
     let waiting = Arc::new(AtomicUsize::new(0));
-    let exporter = Sender { exporter, runtime: Handle::current(), waiting: waiting.clone(), health: Health::new("traces") };
+    let exporter = Sender {
+        exporter,
+        runtime: Handle::current(),
+        waiting: waiting.clone(),
+        health: Health::new("traces"),
+    };
     // The line before it is shorter: its own is never full.
     let batches = BatchConfigBuilder::default().with_max_queue_size(config.queue.saturating_add(1)).build();
     let next = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
@@ -162,7 +172,11 @@ fn traces(config: &OtlpConfig, target: &Target, resource: Resource) -> Result<Sd
     Ok(provider)
 }
 
-fn figures(config: &OtlpConfig, target: &Target, resource: Resource) -> Result<SdkMeterProvider, ExporterBuildError> {
+fn figures(
+    config: &OtlpConfig,
+    target: &Target,
+    resource: Resource,
+) -> Result<SdkMeterProvider, ExporterBuildError> {
     let url = target.url.as_str();
     let exporter = match target.protocol {
         Protocol::Grpc => MetricExporter::builder()
@@ -338,11 +352,16 @@ impl Health {
     fn note(&self, sent: &OTelSdkResult) {
         let failed = sent.is_err();
         if failed {
-            ::metrics::counter!("streamz_telemetry_export_failures_total", "signal" => self.signal).increment(1);
+            ::metrics::counter!("streamz_telemetry_export_failures_total", "signal" => self.signal)
+                .increment(1);
         }
         match (self.failing.swap(failed, Ordering::Relaxed), sent) {
-            (false, Err(error)) => tracing::warn!(%error, signal = self.signal, "the collector takes nothing; what it misses is lost"),
-            (true, Ok(())) => tracing::info!(signal = self.signal, "the collector takes what it is sent again"),
+            (false, Err(error)) => {
+                tracing::warn!(%error, signal = self.signal, "the collector takes nothing; what it misses is lost")
+            }
+            (true, Ok(())) => {
+                tracing::info!(signal = self.signal, "the collector takes what it is sent again")
+            }
             _ => {}
         }
     }

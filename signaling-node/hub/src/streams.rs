@@ -119,7 +119,9 @@ impl Hub {
             accepted: None,
             stats: StreamStats::default(),
             ice: Vec::new(),
-            progress: sending.trace.map(|trace| Box::new(Progress { trace: Some(trace), ..Progress::default() })),
+            progress: sending
+                .trace
+                .map(|trace| Box::new(Progress { trace: Some(trace), ..Progress::default() })),
         };
         self.streams.push(Live { stream: stream.clone(), held: Vec::new() });
         self.copy_stream(stream.id, out);

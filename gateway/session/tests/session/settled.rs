@@ -70,7 +70,9 @@ fn a_call_has_one_trace_whatever_its_parties_name() {
     let mut said = |parent: Option<&str>, stream: Option<StreamId>| {
         let parent = parent.map_or("null".to_owned(), |parent| format!("\"{parent}\""));
         let stream = stream.map_or(String::new(), |id| format!(r#", "stream_id": "{}""#, id.0));
-        let text = format!(r#"{{"type": "sdp_offer", "traceparent": {parent}, "payload": {{"sdp": "v=0"{stream}}}}}"#);
+        let text = format!(
+            r#"{{"type": "sdp_offer", "traceparent": {parent}, "payload": {{"sdp": "v=0"{stream}}}}}"#
+        );
         messages(&bench.text(&text))[0].trace
     };
     let other = CALL.replacen('4', "5", 1);
@@ -80,7 +82,11 @@ fn a_call_has_one_trace_whatever_its_parties_name() {
     assert_eq!(said(Some(&deeper), Some(id)), deeper.parse().ok(), "a span of the call's own trace");
     assert_eq!(said(Some(&other), None), other.parse().ok());
     let silent = CALL.replace("-01", "-00");
-    assert_eq!(said(Some(&silent), Some(id)), Some(trace), "one that is not recorded does not count for a call that is");
+    assert_eq!(
+        said(Some(&silent), Some(id)),
+        Some(trace),
+        "one that is not recorded does not count for a call that is"
+    );
     assert_eq!(said(Some(&silent), None), silent.parse().ok(), "else it does: the sampler is to follow it");
     assert_eq!(said(None, None), None);
 }

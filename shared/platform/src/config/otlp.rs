@@ -6,9 +6,9 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::Role;
 use super::reader::Reader;
 use super::services::parse_collector;
-use super::Role;
 use crate::otlp::{OtlpConfig, Protocol, Sampling, Target};
 
 /// The port that OTLP over HTTP is served on by convention.
@@ -101,7 +101,8 @@ fn parse_pair(text: &str) -> Option<(String, String)> {
 }
 
 fn parse_header(text: &str) -> Result<(String, secrecy::SecretString), &'static str> {
-    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let is_name =
+        |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     match parse_pair(text) {
         Some((name, value)) if is_name(&name) && value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
             Ok((name.to_ascii_lowercase(), value.into()))
@@ -112,7 +113,8 @@ fn parse_header(text: &str) -> Result<(String, secrecy::SecretString), &'static 
 
 fn read_resource(r: &mut Reader<'_>, role: Role, listen: SocketAddr) -> Vec<(String, String)> {
     let written = r.list("OTEL_RESOURCE_ATTRIBUTES", |text| {
-        parse_pair(text).ok_or("write key=value pairs, separated by commas, such as deployment.environment.name=staging")
+        parse_pair(text)
+            .ok_or("write key=value pairs, separated by commas, such as deployment.environment.name=staging")
     });
     let service = match role {
         Role::Embedded => "streamz",
@@ -144,7 +146,9 @@ mod tests {
 
     fn read(vars: &[(&str, &str)]) -> Result<Option<OtlpConfig>, String> {
         let args = ConfigArgs::from_vars(vars.iter().copied()).unwrap();
-        Config::from_args(Role::Embedded, &args).map(|config| config.telemetry.otlp).map_err(|error| error.to_string())
+        Config::from_args(Role::Embedded, &args)
+            .map(|config| config.telemetry.otlp)
+            .map_err(|error| error.to_string())
     }
 
     fn good(vars: &[(&str, &str)]) -> OtlpConfig {

@@ -59,7 +59,11 @@ impl Otlp {
                     }
                 });
             };
-            self.meter.u64_observable_counter(key.name().to_owned()).with_unit(unit(key)).with_callback(read).build();
+            self.meter
+                .u64_observable_counter(key.name().to_owned())
+                .with_unit(unit(key))
+                .with_callback(read)
+                .build();
         }
         self.registry.get_or_create_counter(key, Arc::clone)
     }
@@ -74,7 +78,11 @@ impl Otlp {
                     }
                 });
             };
-            self.meter.f64_observable_gauge(key.name().to_owned()).with_unit(unit(key)).with_callback(read).build();
+            self.meter
+                .f64_observable_gauge(key.name().to_owned())
+                .with_unit(unit(key))
+                .with_callback(read)
+                .build();
         }
         self.registry.get_or_create_gauge(key, Arc::clone)
     }

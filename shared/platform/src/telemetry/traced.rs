@@ -48,7 +48,12 @@ where
     N: for<'writer> FormatFields<'writer> + 'static,
     F: FormatEvent<S, N> + Extend,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let Some(span) = spans::current() else { return self.0.format_event(context, writer, event) };
         let mut line = String::new();
         self.0.format_event(context, Writer::new(&mut line), event)?;
@@ -91,7 +96,11 @@ mod tests {
         let context = Some(TraceContext::new(0xabc, 0xdef, true));
         let (trace, span) = ("00000000000000000000000000000abc", "0000000000000def");
         for line in lines(true, context).lines() {
-            assert!(line.starts_with('{') && line.ends_with(&format!(r#","trace_id":"{trace}","span_id":"{span}"}}"#)), "{line}");
+            assert!(
+                line.starts_with('{')
+                    && line.ends_with(&format!(r#","trace_id":"{trace}","span_id":"{span}"}}"#)),
+                "{line}"
+            );
         }
         for line in lines(false, context).lines() {
             assert!(line.ends_with(&format!(" trace_id={trace} span_id={span}")), "{line}");

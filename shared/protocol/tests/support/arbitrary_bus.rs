@@ -11,7 +11,9 @@ use streamz_protocol::client::{Command, RelayKind, Ufrag};
 use streamz_protocol::cluster::{Assignment, Epoch, Packet, Routed, SLOTS, Slot, Tenure};
 use streamz_protocol::objects::StreamStats;
 use streamz_protocol::server::Body;
-use streamz_protocol::{CloseCode, ConnId, GatewayId, Millis, NodeId, ProcessId, SessionId, TraceContext, UserId};
+use streamz_protocol::{
+    CloseCode, ConnId, GatewayId, Millis, NodeId, ProcessId, SessionId, TraceContext, UserId,
+};
 
 use crate::arbitrary::{
     PATHS, STREAM_TYPES, device, device_id, message_id, mid, server_message, stream, stream_id, text, uuid,
@@ -48,7 +50,15 @@ fn caps() -> impl Strategy<Value = Caps> {
 fn attach() -> BoxedStrategy<Attach> {
     let resume = (uuid(), any::<u64>())
         .prop_map(|(session, last_seq)| Resume { session: SessionId(session), last_seq });
-    (any::<u32>(), device_id(), option::of(text()), option::of(text()), uuid(), caps(), (option::of(resume), option::of(trace())))
+    (
+        any::<u32>(),
+        device_id(),
+        option::of(text()),
+        option::of(text()),
+        uuid(),
+        caps(),
+        (option::of(resume), option::of(trace())),
+    )
         .prop_map(|(attempt, device, name, kind, family, caps, (resume, trace))| Attach {
             attempt,
             device,
@@ -145,7 +155,8 @@ fn over() -> impl Strategy<Value = Over> {
 }
 
 pub(crate) fn trace() -> impl Strategy<Value = TraceContext> {
-    any::<(u128, u64, bool)>().prop_map(|(trace, span, sampled)| TraceContext::new(trace | 1, span | 1, sampled))
+    any::<(u128, u64, bool)>()
+        .prop_map(|(trace, span, sampled)| TraceContext::new(trace | 1, span | 1, sampled))
 }
 
 fn progress() -> impl Strategy<Value = Progress> {

@@ -139,7 +139,11 @@ fn live() -> LiveStream {
             current: vec![Ufrag(1)],
             older: vec![Ufrag(2), Ufrag(3)],
         }],
-        progress: Some(Box::new(Progress { accepted_at: Some(ago(2_500)), trace: trace(), ..Progress::default() })),
+        progress: Some(Box::new(Progress {
+            accepted_at: Some(ago(2_500)),
+            trace: trace(),
+            ..Progress::default()
+        })),
     }
 }
 
@@ -309,7 +313,9 @@ pub(crate) fn packets() -> Vec<Packet> {
         .into_iter()
         .map(|up| Routed::ToHub { tenure: tenure(), frame: ToHub { user: USER, up } })
         .collect();
-    routed.extend(downs().into_iter().map(|down| to_gateway(ToGateway::Conn(CONN, down.clone(), trace_of(&down)))));
+    routed.extend(
+        downs().into_iter().map(|down| to_gateway(ToGateway::Conn(CONN, down.clone(), trace_of(&down)))),
+    );
     routed.extend([
         to_gateway(ToGateway::Roll { user: USER, epoch: 17 << 24 | 1 }),
         to_gateway(ToGateway::Online { request: 12, devices: vec![phone(), tv()] }),

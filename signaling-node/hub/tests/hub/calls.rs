@@ -51,14 +51,22 @@ fn each_stage_is_told_once_with_its_time() {
         let now = bench.now;
         bench.about(number, what, &stream);
         let calls = bench.hub.take_calls();
-        assert_eq!(calls.iter().map(|call| call.reached).collect::<Vec<_>>(), reached.into_iter().collect::<Vec<_>>(), "{what}");
+        assert_eq!(
+            calls.iter().map(|call| call.reached).collect::<Vec<_>>(),
+            reached.into_iter().collect::<Vec<_>>(),
+            "{what}"
+        );
         for call in calls {
             assert_eq!((call.at, call.started_at, call.progress.trace), (now, START, trace));
         }
     }
-    bench.say(1, json!({"type": "stream_stats", "payload": {"stream_id": stream, "connection_type": "relay"}}));
+    bench.say(
+        1,
+        json!({"type": "stream_stats", "payload": {"stream_id": stream, "connection_type": "relay"}}),
+    );
     bench.about(1, "stream_end", &stream);
-    let [call] = &bench.hub.take_calls()[..] else { panic!("one end") };
+    let calls = bench.hub.take_calls();
+    let [call] = &calls[..] else { panic!("one end") };
     assert_eq!((call.reached, call.path), (Reached::Ended("ended"), Some(ConnectionType::Relay)));
     let progress = call.progress;
     let stages = [progress.accepted_at, progress.offered_at, progress.answered_at, progress.connected_at];
