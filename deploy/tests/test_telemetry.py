@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import secrets
 import signal
@@ -20,23 +19,27 @@ EMAIL, SDP = "ada@example.org", "v=0 a secret description"
 
 
 def setUpModule():
-    global FLEET, COLLECTOR, MADE
+    global FLEET, COLLECTOR, MADE, GRPC
     FLEET = Fleet()
     unittest.addModuleCleanup(FLEET.stop)
     COLLECTOR = Collector(FLEET)
     unittest.addModuleCleanup(COLLECTOR.stop)
     MADE = rendered("production")
     FLEET.migrate(MADE)
-    grpc = OFTEN | {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{COLLECTOR.grpc}", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    GRPC = OFTEN | {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{COLLECTOR.grpc}", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     http = OFTEN | {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{COLLECTOR.http}", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
-    for name, component, more in (("node", "node", grpc | {"RUST_LOG": "info,streamz_signaling_node=debug"}), ("one", "gateway", grpc), ("two", "gateway", http)):
-        FLEET.start(MADE, component, name, more | {"OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={name},k8s.pod.name={name}"})
+    for name, component, more in (("node", "node", GRPC | {"RUST_LOG": "info,streamz_signaling_node=debug"}), ("one", "gateway", GRPC), ("two", "gateway", http)):
+        FLEET.start(MADE, component, name, more | called(name))
     try:
         for name in ("node", "one", "two"):
             FLEET.ready(name)
     except AssertionError:
         print(*map(FLEET.log, ("node", "one", "two", "rotel")))
         raise
+
+
+def called(name: str) -> dict[str, str]:
+    return {"OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={name},k8s.pod.name={name}"}
 
 
 def traceparent(trace: str, sampled: bool = True) -> str:
@@ -228,6 +231,31 @@ class Away(unittest.TestCase):
         self.assertEqual(FLEET.processes["late"].wait(30), 0)
         (span,) = COLLECTOR.until_there(trace, "GET /ws")
         self.assertEqual(span.attributes["http.response.status_code"], 401)
+
+
+class WithoutItsNode(unittest.TestCase):
+    """The last of this file: the node is gone afterwards."""
+
+    def test_a_takeover_tells_why_it_was(self):
+        FLEET.start(MADE, "node", "other", GRPC | called("other"))
+        FLEET.ready("other")
+        FLEET.processes["node"].kill()
+
+        def taken_over():
+            return [span for span in COLLECTOR.all() if span.name == "takeover" and span.instance == "other"
+                    and span.attributes["streamz.takeover.cause"] == "owner_gone"]
+
+        for span in until("the takeover is told", taken_over):
+            self.assertEqual(span.parent, "")
+            self.assertGreater(span.attributes["streamz.takeover.slots"], 0)
+            self.assertGreaterEqual(span.end, span.start)
+
+        def counted():
+            metric = COLLECTOR.metrics.get(("other", "streamz_takeover_pause_seconds"))
+            causes = {value.value.string_value for point in metric.histogram.data_points for value in point.attributes} if metric else set()
+            return "owner_gone" in causes
+
+        until("its pause is counted", counted)
 
 
 if __name__ == "__main__":

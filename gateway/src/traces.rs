@@ -50,7 +50,8 @@ impl Traces {
         let Some(open) = &mut self.0 else { return };
         if let Some(mut span) = open.remove(&settled.number) {
             span.set("streamz.outcome", settled.outcome);
-            if settled.outcome != "delivered" {
+            // Nobody there, or somebody else was faster: that is an answer, and no failure.
+            if !matches!(settled.outcome, "delivered" | "offline" | "busy" | "answered_elsewhere") {
                 span.fail(settled.outcome);
             }
         }

@@ -79,7 +79,11 @@ pub(crate) fn call(call: &Call, whose: Whose) {
         let Some(to) = to else { continue };
         Span::child_since(name, Kind::Internal, whole.context(), from).end_at(to);
     }
-    if over != "connected" && !matches!(over, "ended" | "cancelled" | "declined" | "other") {
+    // People may not answer, and may think better of it.
+    if !matches!(
+        over,
+        "connected" | "ended" | "cancelled" | "declined" | "timeout" | "answered_elsewhere" | "other"
+    ) {
         whole.fail(over);
     }
     whole.end_at(call.at);
