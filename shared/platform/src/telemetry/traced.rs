@@ -72,10 +72,24 @@ mod tests {
 
     use super::*;
 
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
     fn lines(json: bool, context: Option<TraceContext>) -> String {
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let writer = written.clone();
-        let layer = fmt::layer().with_ansi(false).with_writer(writer);
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let layer = fmt::layer().with_ansi(false).with_writer(move || writer.clone());
         let log = || {
             let _entered = spans::enter(context);
             tracing::info!(answer = 42, "a line");
@@ -88,7 +102,7 @@ mod tests {
             let layer = layer.event_format(Traced(fmt::format().with_ansi(false)));
             tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
         }
-        String::from_utf8(written.lock().unwrap().clone()).unwrap()
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
     }
 
     #[test]
