@@ -16,7 +16,7 @@ TURNSERVER_OF_THE_CHART = REPOSITORY / "helm/streamz/files/turnserver.conf"
 # The chart has values of their own for these, or a pod has nothing to choose.
 OF_THE_CHART = {
     "ENV", "HOST", "PORT", "ADMIN_PORT", "DATA_DIR", "DATABASE_URL", "REDIS_URL", "JWT_SECRET", "ALLOWED_ORIGINS",
-    "TRUSTED_PROXIES", "TURN_URLS", "TURN_SECRET", "DRAIN_TIMEOUT", "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "TRUSTED_PROXIES", "TURN_URLS", "TURN_SECRET", "DRAIN_TIMEOUT", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_RESOURCE_ATTRIBUTES",
 }
 
 
@@ -33,7 +33,7 @@ def schema_of_config() -> dict:
     known = {name: {"type": ["string", "integer"], "description": meaning}
              for name, meaning in variables().items() if name not in OF_THE_CHART}
     # Twice would be one too many.
-    known["OTEL_EXPORTER_OTLP_ENDPOINT"] = False
+    known["OTEL_EXPORTER_OTLP_ENDPOINT"] = known["OTEL_RESOURCE_ATTRIBUTES"] = False
     return {"type": "object", "additionalProperties": False, "properties": known,
             "patternProperties": {"^OTEL_[A-Z_]+$": {"type": ["string", "integer"]}}}
 

@@ -161,10 +161,10 @@ class Fleet:
     def migrate(self, made: Rendered):
         until("migration", lambda: self.run(made, "migration").returncode == 0)
 
-    def start(self, made: Rendered, component: str, name: str | None = None):
+    def start(self, made: Rendered, component: str, name: str | None = None, more: dict[str, str] | None = None):
         """A gateway or node, on ports of this machine instead of the pod's own. It is called by its component if nothing is said."""
         name = name or component
-        env = self.environment(made, component) | {"HOST": "127.0.0.1"}
+        env = self.environment(made, component) | {"HOST": "127.0.0.1"} | (more or {})
         names = {str(port["containerPort"]): port["name"] for port in made.streamz()[component]["ports"]}
         for variable in ("PORT", "ADMIN_PORT"):
             if variable in env:

@@ -1,4 +1,4 @@
-"""Which metrics there are (docs/operations.md), and which ones dashboards and alerts ask for."""
+"""Which metrics there are (docs/telemetry.md), and which ones dashboards and alerts ask for."""
 
 import json
 import re
@@ -8,21 +8,21 @@ import yaml
 
 from chart import CHART, REPOSITORY
 
-# Of the target, put there by Prometheus; `instance` of the bus is renamed by it.
+# Of the target, put there by Prometheus.
 TARGET = {"job", "instance", "namespace"}
 # What the labels of the program can be, where the words are few.
 CLOSES = set(re.findall(r"^\| 4[0-9]{3} \| `(\w+)`", (REPOSITORY / "docs/protocol.md").read_text(), re.MULTILINE))
 WORDS = {
-    "code": CLOSES, "outcome": CLOSES | {"accepted", "bad_request"}, "state": {"awake", "asleep"}, "cause": {"full", "stale"},
+    "code": CLOSES, "outcome": CLOSES | {"accepted", "bad_request"}, "state": {"awake", "asleep", "owned"}, "cause": {"full", "stale"},
     "by": {"account", "address"}, "account": {"known", "unknown"}, "line": {"publishing", "subscribing"},
 }
 
 
 def documented() -> dict[str, set[str]]:
     """Every metric with its labels."""
-    text = (REPOSITORY / "docs/operations.md").read_text()
-    rows = re.findall(r"^\| `(streamz_\w+)` \| ([^|]*)\| ", text, re.MULTILINE)
-    assert len(rows) > 20, "the table of docs/operations.md is not where it was"
+    text = (REPOSITORY / "docs/telemetry.md").read_text()
+    rows = re.findall(r"^\| `((?:streamz|process)_\w+)` \| ([^|]*)\| ", text, re.MULTILINE)
+    assert len(rows) > 20, "the table of docs/telemetry.md is not where it was"
     return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
 
 
@@ -70,7 +70,7 @@ def asked_for(query: str) -> dict[str, set[str]]:
     """The metrics of a query, each with all labels that the query names (which metric has which is not told apart)."""
     matchers = [label for part in re.findall(r"\{([^}]*)\}", query) for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", part)]
     grouped = [label.strip() for part in re.findall(r"\b(?:by|without|on|ignoring) \(([^)]*)\)", query) for label in part.split(",")]
-    names = {re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"\bstreamz_\w+", query)}
+    names = {re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"\b(?:streamz|process)_\w+", query)}
     return {name: set(matchers) | set(grouped) for name in names}
 
 

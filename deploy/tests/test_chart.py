@@ -21,9 +21,8 @@ CUSTOM = ("monitoring.coreos.com/v1", "gateway.networking.k8s.io/v1")
 # The program's last writes after DRAIN_TIMEOUT (streamz/src/process.rs), and a margin.
 LAST_WRITES = 5
 
-# What is set beside the program's own variables: for the libraries of TLS, for what stands in other values, and what
-# OpenTelemetry specifies.
-OTHER_VARIABLES = {"SSL_CERT_FILE", "POD_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER"}
+# What is set beside the program's own variables: for the libraries of TLS, and for what stands in other values.
+OTHER_VARIABLES = {"SSL_CERT_FILE", "POD_NAME"}
 
 
 class EveryExample(unittest.TestCase):
@@ -226,7 +225,7 @@ class EveryExample(unittest.TestCase):
         expected = {
             "minimal": {5432, 6379},
             "production": {5432, 6380, 4317},
-            "everything": {6432, 6379, 6380, 443},
+            "everything": {6432, 6379, 6380, 4318},
         }
         for name, made in self.each():
             policies = {made.selected(each["spec"]["podSelector"]["matchLabels"])[0]: each["spec"] for each in made.of("NetworkPolicy")}

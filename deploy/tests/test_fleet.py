@@ -51,6 +51,11 @@ WELL = {
     "streamz_bus_publishes_total", "streamz_bus_publishes_without_receiver_total", "streamz_bus_queued_bytes", "streamz_bus_received_bytes_total",
     "streamz_bus_received_total", "streamz_bus_reconnects_total", "streamz_closes_total", "streamz_connections", "streamz_connects_total",
     "streamz_http_request_seconds", "streamz_http_requests_total", "streamz_hubs", "streamz_password_checks_total", "streamz_sign_ins_refused_total",
+    "process_cpu_seconds_total", "process_max_fds", "process_open_fds", "process_resident_memory_bytes", "process_start_time_seconds", "process_threads",
+    "process_virtual_memory_bytes", "process_virtual_memory_max_bytes", "streamz_build_info", "streamz_coordinator", "streamz_decides", "streamz_delivery_seconds",
+    "streamz_hub_failures_total", "streamz_hub_inputs_waiting", "streamz_lease_age_seconds", "streamz_links_waiting_bytes", "streamz_links_waiting_frames",
+    "streamz_messages_total", "streamz_messages_unsettled", "streamz_password_queue", "streamz_password_wait_seconds", "streamz_presence_changes_total",
+    "streamz_records_waiting", "streamz_slots", "streamz_slots_unserved", "streamz_store_connections", "streamz_takeover_pause_seconds", "streamz_takeovers_total",
 }
 
 

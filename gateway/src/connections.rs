@@ -124,7 +124,7 @@ impl Connections {
             self.bus.disconnected(user);
             for inbox in numbers.iter().filter_map(|number| inboxes.get(number)) {
                 // The session ends with its socket. One that overflowed is closing already.
-                let _ = inbox.push(ToSession::Down(Down::Close(CloseCode::Unavailable)));
+                let _ = inbox.push(ToSession::Down(Down::Close(CloseCode::Unavailable), None));
             }
         }
     }
@@ -189,7 +189,7 @@ impl Connections {
 impl GatewayReceiver for Connections {
     fn receive(&self, frame: ToGateway) -> Result<(), Refused> {
         match frame {
-            ToGateway::Conn(conn, down) => self.deliver(conn.number, ToSession::Down(down)),
+            ToGateway::Conn(conn, down, trace) => self.deliver(conn.number, ToSession::Down(down, trace)),
             ToGateway::Roll { user, epoch } => {
                 self.roll(user, epoch);
                 Ok(())

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use streamz_protocol::CloseCode;
 use streamz_protocol::bus::{Down, Item};
+use streamz_protocol::{CloseCode, TraceContext};
 use uuid::Uuid;
 
 /// Items that may wait, whatever their size.
@@ -20,8 +20,8 @@ const ITEMS_MAX: usize = 4096;
 /// What a connection's task is told.
 #[derive(Debug)]
 pub(crate) enum ToSession {
-    /// By its hub.
-    Down(Down),
+    /// By its hub; with the trace that it belongs to, if that is recorded.
+    Down(Down, Option<TraceContext>),
     /// By a hub that was started anew.
     Roll {
         /// The hub's incarnation.
@@ -40,7 +40,7 @@ pub(crate) enum ToSession {
 
 impl ToSession {
     fn weight(&self) -> usize {
-        let ToSession::Down(Down::Batch(items)) = self else { return 0 };
+        let ToSession::Down(Down::Batch(items), _) = self else { return 0 };
         let weight = |item: &Item| match item {
             Item::Frame(frame) => frame.body.len(),
             Item::Plain(body) => body.len(),
@@ -186,7 +186,7 @@ mod tests {
     async fn bytes_are_counted() {
         let body = Body::of(&ServerMessage::Pong {});
         let inbox = Inbox::new(2 * body.len());
-        let item = || ToSession::Down(Down::Batch(vec![Item::Plain(body.clone())]));
+        let item = || ToSession::Down(Down::Batch(vec![Item::Plain(body.clone())]), None);
         inbox.push(item()).unwrap();
         inbox.push(item()).unwrap();
         assert!(matches!(inbox.receive().await, Received::Items(_)));

@@ -3,6 +3,7 @@
 
 pub mod authenticate;
 mod connections;
+mod figures;
 pub mod fleet;
 mod frames;
 pub mod http;
@@ -16,6 +17,7 @@ pub mod serve;
 mod socket;
 pub mod state;
 pub mod status;
+mod traces;
 mod upgrade;
 mod wire;
 pub mod ws;

@@ -8,16 +8,18 @@ use governor::clock::MonotonicClock;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use streamz_bus::Refused;
-use streamz_platform::Clock;
+use streamz_platform::{Clock, spans};
 use streamz_protocol::bus::{Down, Up};
 use streamz_protocol::objects::IceServer;
-use streamz_protocol::{CloseCode, Limits, Millis, UserId};
+use streamz_protocol::{CloseCode, Limits, Millis, SessionId, UserId};
 use streamz_session::{Context, Effect, Facts, Input, Phase, Session, TokenFacts};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::{Connections, Registration};
+use crate::figures;
 use crate::inbox::{Received, ToSession};
+use crate::traces::{self, Traces};
 use crate::upgrade::Upgrading;
 use crate::wire::{Event, Out, Wire};
 
@@ -64,6 +66,7 @@ pub(crate) struct Connection {
     host: Option<Box<str>>,
     wire: Option<Wire>,
     ended: bool,
+    traces: Traces,
 }
 
 impl Connection {
@@ -80,8 +83,17 @@ impl Connection {
         let limiter = RateLimiter::direct_with_clock(sockets.rate, MonotonicClock);
         let (session, effects) = Session::open(facts, sockets.clock.now());
         let early = VecDeque::new();
-        let mut connection =
-            Box::new(Self { sockets, session, registration, limiter, early, host, wire: None, ended: false });
+        let mut connection = Box::new(Self {
+            sockets,
+            session,
+            registration,
+            limiter,
+            early,
+            host,
+            wire: None,
+            ended: false,
+            traces: Traces::default(),
+        });
         connection.carry_out(effects);
         let deadline = tokio::time::sleep(ATTACH_WITHIN);
         tokio::pin!(deadline);
@@ -100,6 +112,11 @@ impl Connection {
             _ => None,
         });
         Err(refused.unwrap_or(CloseCode::Unavailable))
+    }
+
+    /// The session that it has.
+    pub(crate) fn session(&self) -> Option<SessionId> {
+        self.session.id()
     }
 
     /// Runs the session on its socket, and goes on without one until the hub lets go of it.
@@ -197,7 +214,11 @@ impl Connection {
             Received::Items(items) => {
                 for item in items {
                     match item {
-                        ToSession::Down(down) => self.feed(Input::Down(down)),
+                        ToSession::Down(down, trace) => {
+                            let span = traces::arrival(trace);
+                            let _entered = span.is_recorded().then(|| spans::enter(span.context()));
+                            self.feed(Input::Down(down));
+                        }
                         ToSession::Roll { epoch } => self.feed(Input::Roll { epoch }),
                         ToSession::Drain { after_ms } => self.feed(Input::Drain { after_ms }),
                         ToSession::Close(code) => self.feed(Input::Close(code)),
@@ -210,6 +231,7 @@ impl Connection {
                 }
             }
             Received::Overflowed => {
+                metrics::counter!("streamz_inbox_overflows_total").increment(1);
                 // Frames are missing in the copy: it is of no use to anybody. The hub has them.
                 self.feed(Input::Overflowed);
             }
@@ -221,6 +243,10 @@ impl Connection {
         let mut permit = || limiter.check().is_ok();
         let mut context = Context { now: self.sockets.clock.now(), permit: &mut permit };
         let effects = self.session.handle(input, &mut context);
+        for settled in self.session.take_settled() {
+            figures::settled(&settled);
+            self.traces.settled(&settled);
+        }
         self.registration.inbox.note_unsettled(self.session.unsettled());
         self.carry_out(effects);
     }
@@ -259,9 +285,12 @@ impl Connection {
         }
     }
 
-    fn up(&mut self, up: Up) {
-        let number = match &up {
-            Up::Message(_, message) => Some(message.number),
+    fn up(&mut self, mut up: Up) {
+        let number = match &mut up {
+            Up::Message(_, message) => {
+                self.traces.message(message, self.registration.user);
+                Some(message.number)
+            }
             _ => None,
         };
         let attaching = matches!(up, Up::Attach(..));

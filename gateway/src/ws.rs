@@ -12,6 +12,7 @@ use axum::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VER
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
+use streamz_platform::spans::{self, Span};
 use streamz_protocol::bus::{Attach, Caps, Resume};
 use streamz_protocol::objects::IceServer;
 use streamz_protocol::{CloseCode, Limits, Millis, UserId};
@@ -21,9 +22,11 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_util::task::TaskTracker;
 
 use crate::authenticate::{AuthFailure, Identity, authenticate, bearer};
+use crate::figures;
 use crate::problem::{Code, Problem};
 use crate::socket::{Authority, Connection, Sockets};
 use crate::state::AppState;
+use crate::traces;
 use crate::upgrade::{self, Upgrade, Upgrading};
 use query::WsQuery;
 
@@ -62,15 +65,23 @@ async fn connect(State(state): State<AppState>, web_sockets: WebSockets, request
     };
     let config = config(&web_sockets.sockets.limits);
     let protocol = offered.v1.then_some(SUBPROTOCOL);
-    match admit(&state, &web_sockets, &parts.headers, &parts.uri, &offered).await {
+    let mut span = traces::connect(&parts.headers, &parts.uri);
+    let context = span.context();
+    let admitted = admit(&state, &web_sockets, &parts.headers, &parts.uri, &offered, &mut span);
+    let response = match spans::within(context, admitted).await {
         Ok(connection) => {
             metrics::counter!("streamz_connects_total", "outcome" => "accepted").increment(1);
             let (response, upgrading) = upgrade.accept(protocol);
             web_sockets.tasks.spawn(connection.run(upgrading, config));
+            span.set("streamz.outcome", "accepted");
             response
         }
         Err(refusal) => {
             metrics::counter!("streamz_connects_total", "outcome" => refusal.label()).increment(1);
+            span.set("streamz.outcome", refusal.label());
+            if matches!(refusal, Refusal::Closed(CloseCode::Unavailable)) {
+                span.fail(CloseCode::Unavailable.as_str());
+            }
             match refusal {
                 refusal if offered.v1 => {
                     let (response, upgrading) = upgrade.accept(protocol);
@@ -82,7 +93,9 @@ async fn connect(State(state): State<AppState>, web_sockets: WebSockets, request
                 Refusal::Problem(problem) => problem.into_response(),
             }
         }
-    }
+    };
+    span.set("http.response.status_code", i64::from(response.status().as_u16()));
+    response
 }
 
 /// A request that is no WebSocket handshake (RFC 6455 section 4.2.1). One that did not want one learns that it should,
@@ -174,6 +187,7 @@ async fn admit(
     headers: &HeaderMap,
     uri: &Uri,
     offered: &Offered,
+    span: &mut Span,
 ) -> Result<Box<Connection>, Refusal> {
     check_origin(state, headers)?;
     let query = WsQuery::parse(uri)?;
@@ -192,6 +206,8 @@ async fn admit(
     let registration = sockets.connections.register(identity.user, sockets.limits.outbound_bytes);
     let host = host(headers).filter(|_| state.ice().depend_on_host());
     let (ice_servers, ice_renew_at) = sockets.authority.ice_servers(identity.user, host);
+    let resume = query.session_id.map(|session| Resume { session, last_seq: query.last_seq });
+    let asking = traces::attach(span, identity.user);
     let facts = Facts {
         conn: registration.conn,
         user: identity.user,
@@ -202,7 +218,8 @@ async fn admit(
             device_type: query.device_type.map(Into::into),
             family: identity.family,
             caps: Caps { acks: offered.v1, max_streams: query.max_streams },
-            resume: query.session_id.map(|session| Resume { session, last_seq: query.last_seq }),
+            resume,
+            trace: asking.context(),
         },
         token_expires: expires(state, &identity),
         ice_servers,
@@ -212,6 +229,12 @@ async fn admit(
     let connection = Connection::attach(sockets.clone(), registration, facts, host.map(Into::into))
         .await
         .map_err(Refusal::Closed)?;
+    drop(asking);
+    if let Some(resume) = resume {
+        let resumed = connection.session() == Some(resume.session);
+        figures::resumed(resumed);
+        span.set("streamz.resumed", resumed);
+    }
     // A revocation that reached the hub before this connection did has been noted here before.
     authenticate(state, token.unwrap_or_default())
         .map_err(|failure| Refusal::Failed(failure.close_code(), failure))?;

@@ -3,7 +3,8 @@
 //! Writes are coalesced (the last state of a device or of a stream is the one that counts), bounded, and tried
 //! until they succeed. No hub waits for a write.
 
-use std::collections::{HashMap, VecDeque};
+mod pending;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use ractor::ActorRef;
 use streamz_hub::{Input, Record, RegisterFailure, StoreAway};
-use streamz_platform::{Clock, Tasks};
+use streamz_platform::{Clock, Tasks, spans};
 use streamz_protocol::cluster::Tenure;
 use streamz_protocol::objects::Device;
-use streamz_protocol::{ConnId, DeviceId, Millis, StreamId, UserId};
+use streamz_protocol::{ConnId, DeviceId, Millis, StreamId, TraceContext, UserId};
 use streamz_store::{
-    ClusterStore, EnsureDeviceError, FencedPresence, NewDevice, PresenceUpdate, Store, StoreError,
+    Backend, ClusterStore, EnsureDeviceError, FencedPresence, NewDevice, PresenceUpdate, Store, StoreError,
     StreamRecord, StreamWrite,
 };
 use tokio::sync::{Notify, Semaphore};
@@ -25,6 +26,8 @@ use uuid::Uuid;
 
 use crate::actors::hub::HubMsg;
 use crate::actors::shard::ShardMsg;
+use crate::traces;
+use pending::Pending;
 
 /// Rows that one write takes.
 const BATCH: usize = 200;
@@ -65,11 +68,26 @@ struct Inner {
     written: Notify,
 }
 
+/// A stream's record that waits, and the trace of its call, if that is recorded.
+struct Waiting {
+    tenure: Option<Tenure>,
+    record: StreamRecord,
+    trace: Option<TraceContext>,
+}
+
+/// A device to register.
+pub(crate) struct New {
+    pub(crate) user: UserId,
+    pub(crate) device: DeviceId,
+    pub(crate) name: Arc<str>,
+    pub(crate) device_type: Arc<str>,
+}
+
 /// What waits to be written, each with the tenure in whose name it is, in a cluster.
 #[derive(Default)]
 struct Drawer {
     presences: Pending<Uuid, (Option<Tenure>, PresenceUpdate)>,
-    records: Pending<StreamId, (Option<Tenure>, StreamRecord)>,
+    records: Pending<StreamId, Waiting>,
     /// The tenures of what is being written at this moment.
     under_way: Vec<Tenure>,
 }
@@ -78,51 +96,17 @@ impl Drawer {
     fn has_any_of(&self, tenure: Tenure) -> bool {
         self.under_way.contains(&tenure)
             || self.presences.values.values().any(|(of, _)| *of == Some(tenure))
-            || self.records.values.values().any(|(of, _)| *of == Some(tenure))
+            || self.records.values.values().any(|waiting| waiting.tenure == Some(tenure))
     }
 }
 
-/// The latest value of each key, in the order in which the keys first came.
-struct Pending<K, V> {
-    order: VecDeque<K>,
-    values: HashMap<K, V>,
-}
-
-impl<K, V> Default for Pending<K, V> {
-    fn default() -> Self {
-        Self { order: VecDeque::new(), values: HashMap::new() }
-    }
-}
-
-impl<K: Copy + Eq + std::hash::Hash, V> Pending<K, V> {
-    fn put(&mut self, key: K, value: V) {
-        if self.values.insert(key, value).is_none() {
-            self.order.push_back(key);
+impl Inner {
+    /// The database, as OpenTelemetry calls it.
+    fn system(&self) -> &'static str {
+        match self.store.backend() {
+            Backend::Postgres => "postgresql",
+            Backend::Sqlite => "sqlite",
         }
-    }
-
-    /// Puts a value back that was taken, unless there is a newer one.
-    fn put_back(&mut self, key: K, value: V) {
-        if let std::collections::hash_map::Entry::Vacant(vacant) = self.values.entry(key) {
-            vacant.insert(value);
-            self.order.push_front(key);
-        }
-    }
-
-    fn take(&mut self, most: usize) -> Vec<(K, V)> {
-        let mut taken = Vec::new();
-        while taken.len() < most
-            && let Some(key) = self.order.pop_front()
-        {
-            if let Some(value) = self.values.remove(&key) {
-                taken.push((key, value));
-            }
-        }
-        taken
-    }
-
-    fn len(&self) -> usize {
-        self.values.len()
     }
 }
 
@@ -178,9 +162,9 @@ impl Desk {
         self.inner.work.notify_one();
     }
 
-    pub(crate) fn record(&self, tenure: Option<Tenure>, record: Record) {
+    pub(crate) fn record(&self, tenure: Option<Tenure>, record: Record, trace: Option<TraceContext>) {
         let id = record.id;
-        self.inner.drawer.lock().records.put(id, (tenure, row(record)));
+        self.inner.drawer.lock().records.put(id, Waiting { tenure, record: row(record), trace });
         self.inner.work.notify_one();
     }
 
@@ -199,20 +183,24 @@ impl Desk {
     }
 
     /// Reads the user's devices for a hub.
-    pub(crate) fn load(&self, user: UserId, hub: ActorRef<HubMsg>) {
+    pub(crate) fn load(&self, user: UserId, hub: ActorRef<HubMsg>, trace: Option<TraceContext>) {
         let desk = self.clone();
         self.inner.tasks.spawn("device list", async move {
-            let answer = {
+            let mut span = traces::store(trace, desk.inner.system(), "SELECT", "devices");
+            let answer = spans::within(span.context(), async {
                 let _turn = desk.inner.reads.acquire().await;
                 desk.inner.store.user_with_devices(user.0).await
-            };
-            let answer = match answer {
+            });
+            let answer = match answer.await {
                 Ok(devices) => Ok(devices.map(|devices| devices.iter().filter_map(device).collect())),
                 Err(error) => {
+                    span.fail("unavailable");
+                    let _entered = spans::enter(span.context());
                     tracing::warn!(%error, "the device list could not be read");
                     Err(StoreAway)
                 }
             };
+            drop(span);
             // A hub that is gone does not need it.
             let _ = hub.cast(HubMsg::Answer(Input::Loaded(answer)));
         });
@@ -239,34 +227,36 @@ impl Desk {
     /// Registers a device for a hub.
     pub(crate) fn register(
         &self,
-        user: UserId,
+        new: New,
         conn: ConnId,
-        id: DeviceId,
-        name: Arc<str>,
-        device_type: Arc<str>,
         hub: ActorRef<HubMsg>,
+        trace: Option<TraceContext>,
     ) {
         let desk = self.clone();
         self.inner.tasks.spawn("device registration", async move {
-            let answer = {
+            let mut span = traces::store(trace, desk.inner.system(), "INSERT", "devices");
+            let answer = spans::within(span.context(), async {
                 let _turn = desk.inner.reads.acquire().await;
                 let new = NewDevice {
-                    user_id: user.0,
-                    device_id: id.as_str(),
-                    device_name: &name,
-                    device_type: &device_type,
+                    user_id: new.user.0,
+                    device_id: new.device.as_str(),
+                    device_name: &new.name,
+                    device_type: &new.device_type,
                 };
                 desk.inner.store.ensure_device(new, desk.inner.limits.devices, desk.inner.clock.utc()).await
-            };
-            let answer = match answer {
+            });
+            let answer = match answer.await {
                 Ok(ensured) => device(&ensured.into_device()).ok_or(RegisterFailure::StoreAway),
                 Err(EnsureDeviceError::TooMany) => Err(RegisterFailure::TooMany),
                 Err(EnsureDeviceError::UnknownUser) => Err(RegisterFailure::NoSuchUser),
                 Err(EnsureDeviceError::Store(error)) => {
+                    span.fail("unavailable");
+                    let _entered = spans::enter(span.context());
                     tracing::warn!(%error, "a device could not be registered");
                     Err(RegisterFailure::StoreAway)
                 }
             };
+            drop(span);
             let _ = hub.cast(HubMsg::Answer(Input::Registered(conn, answer)));
         });
     }
@@ -307,27 +297,33 @@ impl Desk {
             let mut drawer = self.inner.drawer.lock();
             let (presences, records) = (drawer.presences.take(BATCH), drawer.records.take(BATCH));
             let tenures = presences.iter().filter_map(|(_, (tenure, _))| *tenure);
-            drawer.under_way = tenures.chain(records.iter().filter_map(|(_, (tenure, _))| *tenure)).collect();
+            drawer.under_way =
+                tenures.chain(records.iter().filter_map(|(_, waiting)| waiting.tenure)).collect();
             (presences, records)
         };
         let count = presences.len() + records.len();
         let mut failure = self.write_presences(&presences).await.err();
         let unwritten = if failure.is_some() { presences } else { Vec::new() };
         let mut failed = Vec::new();
-        for (id, (tenure, record)) in records {
+        for (id, waiting) in records {
             if failure.is_some() {
-                failed.push((id, (tenure, record)));
+                failed.push((id, waiting));
                 continue;
             }
-            match self.write_record(tenure, &record).await {
+            let mut span = traces::store(waiting.trace, self.inner.system(), "UPSERT", "streams");
+            span.set("streamz.stream.id", id.0.to_string());
+            match self.write_record(waiting.tenure, &waiting.record).await {
                 Ok(()) => {}
                 Err(error) if error.is_unavailable() => {
+                    span.fail("unavailable");
                     failure = Some(error);
-                    failed.push((id, (tenure, record)));
+                    failed.push((id, waiting));
                 }
                 // It would fail again and hold up all others.
                 Err(error) => {
-                    tracing::error!(%error, stream = %id, "a stream's record was refused by the store")
+                    span.fail("refused");
+                    let _entered = spans::enter(span.context());
+                    tracing::error!(%error, stream = %id, "a stream's record was refused by the store");
                 }
             }
         }
@@ -417,34 +413,5 @@ fn row(record: Record) -> StreamRecord {
         connection_type: record.connection_type.map(|kind| kind.as_str().to_owned()),
         quality: record.quality,
         latency_ms: record.latency_ms.map(i64::from),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_value_of_a_key_counts_and_keeps_its_place() {
-        let mut pending = Pending::default();
-        pending.put(1, "a");
-        pending.put(2, "b");
-        pending.put(1, "c");
-        assert_eq!(pending.take(1), [(1, "c")]);
-        assert_eq!(pending.take(9), [(2, "b")]);
-        assert_eq!(pending.len(), 0);
-    }
-
-    #[test]
-    fn what_is_put_back_yields_to_a_newer_value() {
-        let mut pending = Pending::default();
-        pending.put(1, "old");
-        pending.put(2, "other");
-        let taken = pending.take(1);
-        pending.put(1, "new");
-        for (key, value) in taken {
-            pending.put_back(key, value);
-        }
-        assert_eq!(pending.take(9), [(2, "other"), (1, "new")]);
     }
 }

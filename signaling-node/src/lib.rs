@@ -13,8 +13,10 @@
 
 mod actors;
 mod desk;
+mod figures;
 mod fleet;
 mod node;
+mod traces;
 
 pub use desk::DeskLimits;
 pub use fleet::{FleetError, FleetNode, FleetSettings, FleetStatus};

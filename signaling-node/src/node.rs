@@ -68,6 +68,10 @@ pub struct NodeStats {
     pub hubs_awake: u64,
     /// Hubs that sleep.
     pub hubs_asleep: u64,
+    /// Inputs that are on their way through the shards.
+    pub inputs: u64,
+    /// Rows that wait for the store.
+    pub records: streamz_status::Records,
 }
 
 /// Numbers that go up and down.
@@ -181,7 +185,12 @@ impl Node {
     /// What it holds.
     #[must_use]
     pub fn stats(&self) -> NodeStats {
-        NodeStats { hubs_awake: self.gauges.awake.get(), hubs_asleep: self.gauges.asleep.get() }
+        NodeStats {
+            hubs_awake: self.gauges.awake.get(),
+            hubs_asleep: self.gauges.asleep.get(),
+            inputs: self.shards.iter().map(|shard| shard.backlog.count() as u64).sum(),
+            records: self.desk().waiting(),
+        }
     }
 
     /// For a status. Asks every shard to answer, and waits half a second for those that do not.
@@ -193,16 +202,12 @@ impl Node {
             // An error: the shard has ended.
             stuck += u64::from(!matches!(tokio::time::timeout_at(by, answered).await, Ok(Ok(()))));
         }
-        let NodeStats { hubs_awake, hubs_asleep } = self.stats();
+        let NodeStats { hubs_awake, hubs_asleep, inputs, records } = self.stats();
         streamz_status::Node {
             hubs_awake,
             hubs_asleep,
-            shards: streamz_status::Shards {
-                total: self.shards.len() as u64,
-                stuck,
-                inputs: self.shards.iter().map(|shard| shard.backlog.count() as u64).sum(),
-            },
-            records: self.desk().waiting(),
+            shards: streamz_status::Shards { total: self.shards.len() as u64, stuck, inputs },
+            records,
             slots: None,
             sealed: 0,
             recovering: 0,

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::exit::Failure;
+use crate::figures;
 use crate::maintenance;
 use crate::status::Source;
 use crate::tls::{self, Certificate};
@@ -113,7 +114,7 @@ impl Edge {
         let revoked = RevokedFamilies::new(config.tokens.access + config.tokens.leeway, REVOKED_MAX);
         revoked.sync(&store, clock.utc()).await.map_err(Failure::unable)?;
         let metrics = streamz_platform::metrics::install().map_err(Failure::unable)?;
-        tasks.spawn("metrics", metrics.upkeep(tasks.stopping()));
+        figures::of_connections(&metrics, connections.clone());
         tasks.spawn("retention", maintenance::sweep(store.clone(), config.retention, tasks.stopping()));
         let state = AppState::new(Parts {
             store,
@@ -126,10 +127,11 @@ impl Edge {
             wall: Arc::new(move || clock.utc()),
             revoked,
             readiness,
-            metrics,
+            metrics: metrics.clone(),
             status: status.source(),
             settings: Settings::of(config),
         });
+        figures::of_passwords(&metrics, state.clone());
         let sockets = Arc::new(Sockets {
             connections,
             authority: Arc::new(StateAuthority(state.clone())),

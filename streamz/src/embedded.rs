@@ -16,6 +16,7 @@ use streamz_store::{ProcessKind, Store};
 
 use crate::edge::{Edge, Inside, Listeners};
 use crate::exit::Failure;
+use crate::figures;
 use crate::lock;
 use crate::process::{LAST_WRITES, Process};
 use crate::status::{Parts, Source};
@@ -57,6 +58,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let ice = turn.as_ref().map_or_else(|_| config.ice.clone(), |turn| turn.ice(&config));
     let relays = turn.as_ref().map(ToString::to_string).map_err(ToString::to_string);
     let running = compose(&config, store, ice, address, &process.tasks).await?;
+    figures::of_node(&process.metrics, running.node.clone());
     if let Ok(turn) = turn {
         process.tasks.spawn("TURN", turn.serve(running.edge.state.clock(), process.tasks.stopping()));
     }

@@ -71,11 +71,3 @@ pub(crate) async fn reachable(address: SocketAddr, bus: &redis::Settings) -> Str
     }
     address.to_string()
 }
-
-/// The machine's or pod's name.
-pub(crate) fn machine() -> String {
-    let variable = std::env::var("HOSTNAME").ok();
-    let file = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = variable.or_else(file).map(|name| name.trim().to_owned());
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "unnamed".to_owned())
-}

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::edge::{Edge, Inside, Listeners};
 use crate::exit::Failure;
+use crate::figures;
 use crate::fleet;
 use crate::process::{LAST_WRITES, Process};
 use crate::status::{Parts, Source};
@@ -33,7 +34,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let clock = Clock::start();
     let lease = LeaseSettings {
         kind: ProcessKind::Gateway,
-        name: format!("{}:{}", fleet::machine(), address.port()),
+        name: format!("{}:{}", streamz_platform::machine(), address.port()),
         info: fleet::reachable(listeners.operations, &bus).await,
         key: key.name(),
     };
@@ -51,6 +52,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     };
     let edge = Edge::compose(&config, inside, &process.tasks).await?;
     gateway.serve(edge.connections(), edge.state.revoked().clone());
+    figures::of_gateway_fleet(&process.metrics, gateway.clone());
     let scheme = listeners.scheme();
     edge.serve(&config, listeners);
     println!("Streamz {} gateway listens on {scheme}://{address}", env!("CARGO_PKG_VERSION"));

@@ -5,6 +5,7 @@ mod cli;
 mod edge;
 mod embedded;
 mod exit;
+mod figures;
 mod fleet;
 mod gateway;
 mod lock;

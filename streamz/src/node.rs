@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::edge::{CONNECTIONS_MAX, listen};
 use crate::embedded::node_config;
 use crate::exit::Failure;
+use crate::figures;
 use crate::fleet;
 use crate::process::{LAST_WRITES, Process};
 use crate::status::{Parts, Source};
@@ -28,8 +29,6 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     fleet::check_bus(&bus).await?;
     let listener = listen(config.listen, "HOST, PORT").await?;
     let address = listener.local_addr().map_err(Failure::unable)?;
-    let metrics = streamz_platform::metrics::install().map_err(Failure::unable)?;
-    process.tasks.spawn("metrics", metrics.upkeep(process.tasks.stopping()));
 
     let node_tasks = Tasks::new();
     let node_config = NodeConfig { cluster: true, ..node_config(&config) };
@@ -39,7 +38,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
         .map_err(Failure::unable)?;
     let lease = LeaseSettings {
         kind: ProcessKind::Node,
-        name: format!("{}:{}", fleet::machine(), address.port()),
+        name: format!("{}:{}", streamz_platform::machine(), address.port()),
         info: fleet::reachable(address, &bus).await,
         key: key.name(),
     };
@@ -48,9 +47,11 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let member = FleetNode::new(node.clone(), store.cluster(), settings, config.drain_timeout)
         .map_err(Failure::unable)?;
 
+    figures::of_node(&process.metrics, node.clone());
+    figures::of_node_fleet(&process.metrics, member.clone());
     let readiness = readiness(&store, &member);
     let status = Source::new(name, store.clone(), Parts::Node(node.clone(), member.clone()));
-    let operations = Operations::new(readiness, metrics, status.source());
+    let operations = Operations::new(readiness, process.metrics.clone(), status.source());
     let accepting = CancellationToken::new();
     let listeners = Tasks::new();
     let options = ServeOptions {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use streamz_platform::telemetry::TelemetryGuard;
-use streamz_platform::{Config, Shutdown, Tasks};
+use streamz_platform::{Config, MetricsHandle, Shutdown, Tasks};
 use streamz_store::Store;
 
 use crate::exit::Failure;
+use crate::figures;
 use crate::store;
 
 /// How long the last writes may take.
@@ -19,6 +20,8 @@ pub(crate) struct Process {
     pub(crate) shutdown: Shutdown,
     /// What runs beside, until the last.
     pub(crate) tasks: Tasks,
+    /// What is counted.
+    pub(crate) metrics: MetricsHandle,
     listening: Tasks,
     _telemetry: TelemetryGuard,
 }
@@ -27,6 +30,8 @@ impl Process {
     /// Logs, and listens to signals.
     pub(crate) fn begin(config: &Config) -> Result<Self, Failure> {
         let telemetry = streamz_platform::telemetry::init(&config.telemetry).map_err(Failure::unable)?;
+        // Before anything resolves an instrument.
+        let metrics = streamz_platform::metrics::install().map_err(Failure::unable)?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -34,13 +39,16 @@ impl Process {
         let (shutdown, signals) = Shutdown::on_signals().map_err(Failure::unable)?;
         let listening = Tasks::new();
         listening.spawn("signals", signals);
-        Ok(Self { shutdown, tasks: Tasks::new(), listening, _telemetry: telemetry })
+        let tasks = Tasks::new();
+        tasks.spawn("metrics", metrics.upkeep(tasks.stopping()));
+        Ok(Self { shutdown, tasks, metrics, listening, _telemetry: telemetry })
     }
 
     /// The store, up to date.
     pub(crate) async fn store(&self, config: &Config) -> Result<Store, Failure> {
         let store = store::open(&config.database, config.database_pool.get()).await?;
         store::prepare(&store, &config.database).await?;
+        figures::of_store(&self.metrics, store.clone());
         Ok(store)
     }
 

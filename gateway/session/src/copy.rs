@@ -6,9 +6,10 @@ use streamz_protocol::bus::{
     CONFIRMED_KEPT, Caps, Detach, Frame, Heard, LiveStream, Message, Open, OpenMessage, Over, Replica,
     Settled,
 };
+use streamz_protocol::client::Command;
 use streamz_protocol::objects::Device;
 use streamz_protocol::server::Body;
-use streamz_protocol::{DeviceId, Limits, MessageId, Mid, Millis, SessionId};
+use streamz_protocol::{DeviceId, Limits, MessageId, Mid, Millis, SessionId, TraceContext};
 use uuid::Uuid;
 
 /// What the hub knows of the session, as far as it came through here.
@@ -55,6 +56,16 @@ impl OpenEntry {
 }
 
 impl Copy {
+    /// The trace that a message belongs to: that of its call if that is recorded, or the one that its device has named.
+    pub(crate) fn trace_of(&self, command: &Command, named: Option<TraceContext>) -> Option<TraceContext> {
+        let live = command.stream().and_then(|id| self.live.iter().find(|live| live.id == id));
+        let call = live.and_then(|live| live.progress.as_ref()?.trace);
+        let Some(call) = call else { return named };
+        // A call has one trace, whatever its parties name.
+        let deeper = |named: &TraceContext| named.is_sampled() && named.trace_id() == call.trace_id();
+        named.filter(deeper).or(Some(call))
+    }
+
     /// The device has this message.
     pub(crate) fn confirm(&mut self, mid: Mid) {
         if self.confirmed.len() >= CONFIRMED_KEPT {

@@ -1,9 +1,11 @@
 //! What the device says: checks, numbers, repeated messages, the backlog.
 
+use std::time::Duration;
+
 use streamz_protocol::bus::{Detach, Message, Open, Up};
 use streamz_protocol::client::{ANSWER_WEIGHT, Answer, ClientFrame, ClientMessage, Command, Draft};
 use streamz_protocol::server::{Body, ServerMessage};
-use streamz_protocol::{CloseCode, DeviceId, ErrorCode, MessageId, Mid, Millis, Reason};
+use streamz_protocol::{CloseCode, DeviceId, ErrorCode, MessageId, Mid, Millis, Reason, TraceContext};
 
 use crate::copy::OpenEntry;
 use crate::effect::{Context, Effect, Outgoing, TokenFacts, Violation};
@@ -178,22 +180,31 @@ impl Session {
             && !self.has_room(weight)
             && !planted!(self, BacklogUnbounded)
         {
+            self.note_settled(number, command.name(), Reason::Backlog.as_str(), Duration::ZERO);
             return self.plain(Body::not_delivered(id, Reason::Backlog, Vec::new()), out);
         }
+        let (kind, confirmed) = (command.name(), id.is_some());
+        let trace = copy.trace_of(&command, trace);
         let Some(copy) = &mut self.copy else { return };
         copy.open_bytes += weight;
         copy.next_number += 1;
         let message = Message { number, id: id.clone(), to, digest, accepted_at: now, command, trace };
         let message = Box::new(message);
         if let Some(id) = id {
+            let mut kept = message.clone();
+            // Who is told of it later need not hear of a trace that is not recorded.
+            kept.trace = kept.trace.filter(TraceContext::is_sampled);
             copy.open.push_back(OpenEntry {
                 known: Open { number, id, digest, accepted_at: now },
-                message: Some(message.clone()),
+                message: Some(kept),
                 inherited: false,
                 hand_overs: 0,
             });
         }
         out.push(Effect::Up(Up::Message(self.conn, message)));
+        if !confirmed {
+            self.note_settled(number, kind, "unconfirmed", Duration::ZERO);
+        }
     }
 
     /// Whether the same message was sent before; if so, says what there is to say.
@@ -242,13 +253,15 @@ impl Session {
 
     /// The hub's queue is full: the message was never taken, which is certain, unless an earlier connection of the
     /// session had handed it over.
-    pub(crate) fn hub_full(&mut self, number: u64, out: &mut Vec<Effect>) {
+    pub(crate) fn hub_full(&mut self, number: u64, now: Millis, out: &mut Vec<Effect>) {
         let Some(copy) = &mut self.copy else { return };
         let refused = |entry: &OpenEntry| entry.known.number == number && !entry.inherited;
         let Some(at) = copy.open.iter().position(refused) else { return };
         if let Some(entry) = copy.open.remove(at) {
             copy.open_bytes -= entry.weight();
-            self.plain(Body::not_delivered(&entry.known.id, Reason::Backlog, Vec::new()), out);
+            let body = Body::not_delivered(&entry.known.id, Reason::Backlog, Vec::new());
+            self.note_outcome(&entry, &body, now);
+            self.plain(body, out);
         }
     }
 

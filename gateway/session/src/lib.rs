@@ -15,6 +15,7 @@
 //! | `inbound` | what the device says: checks, numbers, repeated messages, the backlog |
 //! | `outbound` | what the hub says: the copy kept of it, and the queue to the socket |
 //! | `timers` | heartbeats, tokens, credentials, the ends of waits |
+//! | `settled` | what became of messages, to be counted |
 //! | `inspect` | how much a session holds |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -25,6 +26,7 @@ mod inspect;
 mod outbound;
 mod planted;
 mod session;
+mod settled;
 mod timers;
 
 pub use effect::{Context, Effect, Facts, Input, Outgoing, TokenFacts, Violation};
@@ -32,3 +34,4 @@ pub use inspect::Load;
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;
 pub use session::{Phase, Session};
+pub use settled::Settled;

@@ -3,7 +3,7 @@
 use streamz_protocol::bus::{Class, Frame, Item, LiveStream, OVER_KEPT, Over, Up, note_heard};
 use streamz_protocol::{Limits, Millis};
 
-use crate::copy::Copy;
+use crate::copy::{Copy, OpenEntry};
 use crate::effect::{Effect, Outgoing};
 use crate::planted::planted;
 use crate::session::Session;
@@ -24,7 +24,10 @@ impl Session {
                 let outgoing = Outgoing { seq: Some(frame.seq), body: frame.body.clone() };
                 // The device was told by this side that the message was given up: it hears no second outcome.
                 let told = matches!(frame.class, Class::Outcome { number } if !copy.is_open(number));
-                copy.take(frame, &limits, now);
+                let settled = copy.take(frame, &limits, now);
+                if let Some(entry) = settled {
+                    self.note_outcome(&entry, &outgoing.body, now);
+                }
                 if !told {
                     self.send_or_give_up(outgoing, now, out);
                 }
@@ -75,7 +78,9 @@ impl Copy {
         self.open.iter().any(|entry| entry.known.number == number)
     }
 
-    fn take(&mut self, frame: Frame, limits: &Limits, now: Millis) {
+    /// The message of the device that the frame settles, if it is an outcome.
+    fn take(&mut self, frame: Frame, limits: &Limits, now: Millis) -> Option<OpenEntry> {
+        let mut settled = None;
         self.last_seq = frame.seq;
         match &frame.class {
             Class::Message { mid, late } => {
@@ -95,7 +100,14 @@ impl Copy {
                     && let Some(entry) = self.open.remove(at)
                 {
                     self.open_bytes -= entry.weight();
-                    self.remember(entry.known.id, entry.known.digest, frame.body.clone(), now, limits);
+                    self.remember(
+                        entry.known.id.clone(),
+                        entry.known.digest,
+                        frame.body.clone(),
+                        now,
+                        limits,
+                    );
+                    settled = Some(entry);
                 }
             }
             Class::State => {}
@@ -109,6 +121,7 @@ impl Copy {
                 None => break,
             }
         }
+        settled
     }
 
     fn pop_window(&mut self) -> Option<Frame> {

@@ -7,11 +7,12 @@ use streamz_protocol::TraceContext;
 use streamz_protocol::bus::{Attach, Attached, Detach, Down, Up};
 use streamz_protocol::objects::IceServer;
 use streamz_protocol::server::{Body, ServerMessage, Welcome};
-use streamz_protocol::{CloseCode, ConnId, DeviceId, Limits, MessageId, Millis, SessionId, UserId};
+use streamz_protocol::{CloseCode, ConnId, DeviceId, Limits, MessageId, Millis, Reason, SessionId, UserId};
 use uuid::Uuid;
 
 use crate::copy::{Copy, OpenEntry};
 use crate::effect::{Context, Effect, Facts, Input, Outgoing};
+use crate::settled::Settled;
 
 /// How often a message is handed to a new hub before it is given up: it may be what the hubs die of.
 const HAND_OVERS_MAX: u8 = 3;
@@ -59,6 +60,8 @@ pub struct Session {
     pub(crate) handed: u64,
     /// Messages that the device may still send again without a permit.
     pub(crate) repeats: usize,
+    /// What the last input settled.
+    pub(crate) settled: Vec<Settled>,
     #[cfg(feature = "planted-bugs")]
     pub(crate) bug: Option<crate::planted::Bug>,
 }
@@ -95,6 +98,7 @@ impl Session {
             queued: 0,
             handed: 0,
             repeats: 0,
+            settled: Vec::new(),
             #[cfg(feature = "planted-bugs")]
             bug: None,
         };
@@ -136,6 +140,7 @@ impl Session {
     #[must_use]
     pub fn handle(&mut self, input: Input<'_>, cx: &mut Context<'_>) -> Vec<Effect> {
         let mut out = Vec::new();
+        self.settled.clear();
         if self.phase == Phase::Over {
             return out;
         }
@@ -155,7 +160,7 @@ impl Session {
             Input::Idle => self.idle(cx, &mut out),
             Input::Down(down) => self.down(down, cx.now, &mut out),
             Input::Roll { epoch } => self.roll(epoch, cx.now, &mut out),
-            Input::HubFull { number } => self.hub_full(number, &mut out),
+            Input::HubFull { number } => self.hub_full(number, cx.now, &mut out),
             Input::Written { bytes, seq } => self.written(bytes, seq, &mut out),
             Input::SocketGone { clean } => {
                 let how = if clean { Detach::Clean } else { Detach::Lost };
@@ -270,14 +275,19 @@ impl Session {
             entry.hand_overs += 1;
             let keep = entry.hand_overs <= HAND_OVERS_MAX;
             if !keep {
-                given_up.push(entry.known.clone());
+                given_up.push(entry.clone());
             }
             keep
         });
         copy.open_bytes = copy.open.iter().map(OpenEntry::weight).sum();
         let mut lost = Vec::new();
-        for known in given_up {
-            let body = Body::not_delivered(&known.id, streamz_protocol::Reason::Expired, Vec::new());
+        let mut settled = Vec::new();
+        for entry in given_up {
+            let kind = entry.message.as_ref().map_or("other", |message| message.command.name());
+            let known = entry.known;
+            let (number, after) = (known.number, now.since(known.accepted_at));
+            settled.push(Settled { number, kind, outcome: Reason::Expired.as_str(), after });
+            let body = Body::not_delivered(&known.id, Reason::Expired, Vec::new());
             copy.remember(known.id, known.digest, body.clone(), now, &limits);
             lost.push(body);
         }
@@ -287,6 +297,7 @@ impl Session {
         };
         let replica = copy.replica(self.attach.family, self.attach.caps, away);
         out.push(Effect::Up(Up::Announce { conn: self.conn, epoch, replica: Box::new(replica) }));
+        self.settled.append(&mut settled);
         for body in lost {
             self.send(Outgoing { seq: None, body }, out);
         }

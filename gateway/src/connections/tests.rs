@@ -111,13 +111,13 @@ fn a_connection_that_overflowed_is_on_no_roster_and_takes_nothing() {
     let (connections, listener) = connections();
     let slow = connections.register(user(1), 10);
     let body = Body::of(&ServerMessage::Pong {});
-    let frame = || ToGateway::Conn(slow.conn, Down::Batch(vec![Item::Plain(body.clone())]));
+    let frame = || ToGateway::Conn(slow.conn, Down::Batch(vec![Item::Plain(body.clone())]), None);
     connections.receive(frame()).unwrap();
     assert_eq!(connections.receive(frame()), Err(Refused::Full));
     roll(&connections, 1);
     assert_eq!(listener.heard(), [roster(&[])]);
     let nobody = ConnId { gateway: GATEWAY, number: 99 };
-    assert_eq!(connections.receive(ToGateway::Conn(nobody, Down::Forget)), Err(Refused::NoReceiver));
+    assert_eq!(connections.receive(ToGateway::Conn(nobody, Down::Forget, None)), Err(Refused::NoReceiver));
 }
 
 #[tokio::test]

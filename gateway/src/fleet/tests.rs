@@ -215,8 +215,8 @@ async fn a_new_owner_is_told_who_is_there_and_only_it_is_heard() {
     assert_eq!(gateway.fleet.status().served, usize::from(SLOTS));
     early.tell_hub(gone.clone()).unwrap();
     assert_eq!(node.told().await, gone);
-    node.say(gateway.id(), user(1), ToGateway::Conn(early.conn, Down::Forget));
-    assert!(matches!(received(&early).await[..], [ToSession::Down(Down::Forget)]));
+    node.say(gateway.id(), user(1), ToGateway::Conn(early.conn, Down::Forget, None));
+    assert!(matches!(received(&early).await[..], [ToSession::Down(Down::Forget, _)]));
     node.say(gateway.id(), user(1), ToGateway::Roll { user: user(1), epoch: 7 });
     assert_eq!(node.told().await, Up::Roster { gateway: gateway.id(), epoch: 7, conns: vec![early.conn] });
     assert!(matches!(received(&early).await[..], [ToSession::Roll { epoch: 7 }]));
@@ -228,10 +228,10 @@ async fn a_new_owner_is_told_who_is_there_and_only_it_is_heard() {
     next.claim(gateway.id());
     assert_eq!(next.claimed(gateway.id()).await, []);
     let late = gateway.connect(user(1));
-    node.say(gateway.id(), user(1), ToGateway::Conn(late.conn, Down::Forget));
-    next.say(gateway.id(), user(1), ToGateway::Conn(late.conn, Down::Close(CloseCode::Replaced)));
+    node.say(gateway.id(), user(1), ToGateway::Conn(late.conn, Down::Forget, None));
+    next.say(gateway.id(), user(1), ToGateway::Conn(late.conn, Down::Close(CloseCode::Replaced), None));
     assert!(
-        matches!(received(&late).await[..], [ToSession::Down(Down::Close(_))]),
+        matches!(received(&late).await[..], [ToSession::Down(Down::Close(_), _)]),
         "the old owner is not heard"
     );
     ground.tasks.shutdown(SOON).await;
@@ -254,7 +254,7 @@ async fn an_evicted_gateway_closes_what_it_has_and_goes_on_as_another() {
         .await;
     until(|| gateway.id() != old).await;
     let items = received(&lost).await;
-    assert!(matches!(items[..], [ToSession::Down(Down::Close(CloseCode::Unavailable))]), "{items:?}");
+    assert!(matches!(items[..], [ToSession::Down(Down::Close(CloseCode::Unavailable), _)]), "{items:?}");
 
     gateway.joined().await;
     let new = gateway.id();

@@ -74,6 +74,7 @@ impl Modify for Security {
         ("device_name" = Option<String>, Query, description = "What people call it, for its registration"),
         ("device_type" = Option<String>, Query, description = "Its type, for its registration"),
         ("max_streams" = Option<u16>, Query, description = "How many streams it takes at a time; 1"),
+        ("traceparent" = Option<String>, Query, description = "W3C trace context, where the header cannot be set"),
         ("session_id" = Option<uuid::Uuid>, Query, description = "The session to resume"),
         ("last_seq" = Option<u64>, Query, description = "The last `seq` that arrived, to resume"),
         ("Sec-WebSocket-Protocol" = Option<String>, Header,

@@ -160,7 +160,9 @@ async fn ready(State(state): State<Operations>) -> Result<Json<Ready>, Problem> 
         content_type = "text/plain")),
 )]
 async fn metrics(State(state): State<Operations>) -> ([(HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
+    // Parts of the process are asked, and may hold a lock: not where everybody else works. An error: one of them panicked.
+    let text = tokio::task::spawn_blocking(move || state.metrics.render()).await.unwrap_or_default();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
 /// What this process does, how its fleet looks from here, and what is wrong.

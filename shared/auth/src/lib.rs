@@ -43,6 +43,6 @@ pub use access::{AccessToken, Claims, TokenError, TokenIssuer, TokenVerifier};
 pub use email::{Email, InvalidEmail};
 pub use key::{KeyError, SigningKey};
 pub use password::{NewPassword, PasswordRule, Verdict};
-pub use pool::{PasswordError, PasswordPool, PoolSize};
+pub use pool::{PasswordError, PasswordPool, PoolSize, PoolUse};
 pub use refresh::{InvalidRefreshToken, RefreshToken};
 pub use turn::{EmbeddedTurn, IceServer, IceServers, IceUrl, InvalidIceServers, InvalidIceUrl};

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
@@ -32,6 +32,15 @@ impl Default for PoolSize {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self { workers: NonZeroUsize::new(cores / 2).unwrap_or(NonZeroUsize::MIN), waiting: 64 }
     }
+}
+
+/// How busy a [`PasswordPool`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Checks that run.
+    pub running: usize,
+    /// Checks that wait for a worker.
+    pub waiting: usize,
 }
 
 /// Hashes and checks passwords on a bounded number of threads. Cheap to clone: clones share the bound.
@@ -103,7 +112,9 @@ impl PasswordPool {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return Err(PasswordError::Busy { retry_after: self.time_to_drain() });
         };
+        let waits = Instant::now();
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| PasswordError::Stopped)?;
+        metrics::histogram!("streamz_password_wait_seconds").record(waits.elapsed());
         // The permits go with the job: it keeps them to its end, also if its caller is gone by then.
         let done = spawn_blocking(move || {
             let _held = (place, worker);
@@ -113,6 +124,15 @@ impl PasswordPool {
             Ok(result) => result.map_err(PasswordError::from),
             Err(_) => Err(PasswordError::Stopped),
         }
+    }
+
+    /// How busy it is.
+    #[must_use]
+    pub fn usage(&self) -> PoolUse {
+        let busy = self.size.workers.get().saturating_sub(self.workers.available_permits());
+        let places = self.size.workers.get().saturating_add(self.size.waiting);
+        let taken = places.saturating_sub(self.places.available_permits());
+        PoolUse { running: busy, waiting: taken.saturating_sub(busy) }
     }
 
     /// When a full line will have moved on, in whole seconds, at least one.

@@ -24,7 +24,7 @@ impl Weigh for Carried {
         SMALL
             + match &**frame {
                 Routed::ToHub { frame, .. } => up(&frame.up),
-                Routed::ToGateway { frame: ToGateway::Conn(_, down), .. } => self::down(down),
+                Routed::ToGateway { frame: ToGateway::Conn(_, down, _), .. } => self::down(down),
                 Routed::ToGateway { frame: ToGateway::Online { devices, .. }, .. } => SMALL * devices.len(),
                 Routed::Claim { tenures, .. } => 16 * tenures.len(),
                 Routed::Claimed { tenures, users, .. } => 16 * (tenures.len() + users.len()),
@@ -40,7 +40,9 @@ impl Weigh for Carried {
                 _ => Class::Must,
             },
             // A connection that misses one is told to close, which is small.
-            Routed::ToGateway { frame: ToGateway::Conn(_, Down::Batch(_) | Down::Attached(_)), .. }
+            Routed::ToGateway {
+                frame: ToGateway::Conn(_, Down::Batch(_) | Down::Attached(_), _), ..
+            }
             | Routed::ToGateway { frame: ToGateway::Online { .. }, .. } => Class::Refusable,
             _ => Class::Must,
         }

@@ -87,6 +87,8 @@ struct Peer {
     link: Mutex<Link<Carried>>,
     /// When the link has something to do, in milliseconds of the clock.
     due: AtomicU64,
+    /// Frames that were sent again, as far as they were counted.
+    again: AtomicU64,
 }
 
 impl Peers {
@@ -259,6 +261,7 @@ impl Peers {
                 delivery: Mutex::new(()),
                 link: Mutex::default(),
                 due: AtomicU64::new(NEVER),
+                again: AtomicU64::new(0),
             })
         });
         Some(peer.clone())
@@ -279,6 +282,11 @@ impl Peers {
                 // Handed on by whoever has received it.
                 Effect::Deliver(_) => {}
             }
+        }
+        let again = link.counts().retransmitted;
+        let before = peer.again.swap(again, Ordering::Relaxed);
+        if again > before {
+            metrics::counter!("streamz_links_retransmitted_total").increment(again - before);
         }
         peer.due.store(link.next_deadline().map_or(NEVER, |due| due.0), Ordering::Relaxed);
         if any {

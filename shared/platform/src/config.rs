@@ -21,6 +21,7 @@ use crate::telemetry::TelemetryConfig;
 mod args;
 mod dotenv;
 mod network;
+mod otlp;
 mod reader;
 mod secrets;
 mod sections;
@@ -98,7 +99,7 @@ pub struct Config {
     pub ice: IceServers,
     /// The TURN server in this process, if it is to have one.
     pub turn: Option<TurnConfig>,
-    /// `RUST_LOG`, `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// `RUST_LOG`, and the variables of OpenTelemetry.
     pub telemetry: TelemetryConfig,
     /// What bounds a session and a hub.
     pub limits: Limits,
@@ -229,7 +230,7 @@ impl Config {
             trusted_proxies: sections::read_proxies(r, environment, &mut warnings),
             ice: sections::read_ice(r, environment, &mut warnings),
             turn: turn::read_turn(r, role, listen.ip()),
-            telemetry: sections::read_telemetry(r, environment),
+            telemetry: sections::read_telemetry(r, environment, role, listen),
             limits: sections::read_limits(r),
             message_rate: sections::read_message_rate(r),
             http: sections::read_http(r),

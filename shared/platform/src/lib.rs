@@ -2,7 +2,7 @@
 //!
 //! * [`config`]: variables, flags and `.env` become a [`Config`] that cannot express a bad state, or a list
 //!   of every problem, each a sentence that names its variable;
-//! * [`telemetry`]: logs; [`metrics`]: figures for Prometheus;
+//! * [`telemetry`]: logs; [`metrics`]: figures; [`spans`]: traces; [`otlp`]: both on their way to a collector;
 //! * [`clock`]: the time that the state machines are given;
 //! * [`shutdown`]: what a signal means; [`tasks`]: every task has an owner that ends and awaits it.
 //!
@@ -43,7 +43,9 @@
 pub mod clock;
 pub mod config;
 pub mod metrics;
+pub mod otlp;
 pub mod shutdown;
+pub mod spans;
 pub mod tasks;
 pub mod telemetry;
 
@@ -52,3 +54,12 @@ pub use config::{Config, ConfigArgs, ConfigErrors, Environment, Role};
 pub use metrics::MetricsHandle;
 pub use shutdown::Shutdown;
 pub use tasks::{ShutdownReport, Tasks};
+
+/// The machine's or pod's name.
+#[must_use]
+pub fn machine() -> String {
+    let variable = std::env::var("HOSTNAME").ok();
+    let file = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = variable.or_else(file).map(|name| name.trim().to_owned());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "unnamed".to_owned())
+}

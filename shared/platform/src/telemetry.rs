@@ -2,15 +2,21 @@
 //!
 //! Standard output stays for what a command has to say.
 
+mod traced;
+
 use std::io::IsTerminal;
 
+use opentelemetry_otlp::ExporterBuildError;
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{Directive, EnvFilter, FilterFn, ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
-use url::Url;
+
+use traced::Traced;
+
+use crate::otlp::{self, Exporting, OtlpConfig};
 
 /// What is logged, and how.
 #[derive(Clone, Debug)]
@@ -19,8 +25,8 @@ pub struct TelemetryConfig {
     pub filter: LogFilter,
     /// JSON lines instead of readable ones.
     pub json: bool,
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT`, where traces and metrics are to be sent.
-    pub otlp_endpoint: Option<Url>,
+    /// Where traces and metrics are to be sent.
+    pub otlp: Option<OtlpConfig>,
 }
 
 /// A filter that is known to parse.
@@ -85,25 +91,37 @@ fn discreet() -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
     filter_fn(|metadata| *metadata.level() <= most(metadata.target()))
 }
 
-/// Keeps telemetry going. Dropped at the very end of `main`, when what is buffered has been handed over.
+/// Keeps telemetry going. To be dropped at the very end of `main`, when what is buffered has been handed over.
 #[derive(Debug)]
 #[must_use = "telemetry ends when this is dropped"]
 pub struct TelemetryGuard {
-    _private: (),
+    exporting: Option<Exporting>,
 }
 
-/// Starts logging for this process.
+impl Drop for TelemetryGuard {
+    fn drop(&mut self) {
+        if let Some(exporting) = self.exporting.take() {
+            exporting.end();
+        }
+    }
+}
+
+/// Starts logging for this process, and sending if that is configured. Within a runtime.
 ///
 /// # Errors
-/// [`TelemetryError`]: the filter is none, or logging was started before.
+/// [`TelemetryError`]: the filter is none, logging was started before, or an exporter cannot be made.
 pub fn init(config: &TelemetryConfig) -> Result<TelemetryGuard, TelemetryError> {
     let lines = if config.json {
-        fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed()
+        let format = Traced(fmt::format().json().flatten_event(true));
+        fmt::layer().json().event_format(format).with_writer(std::io::stderr).boxed()
     } else {
-        fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).boxed()
+        let ansi = std::io::stderr().is_terminal();
+        let format = Traced(fmt::format().with_ansi(ansi));
+        fmt::layer().with_ansi(ansi).event_format(format).with_writer(std::io::stderr).boxed()
     };
     filtered(&config.filter, lines)?.try_init()?;
-    Ok(TelemetryGuard { _private: () })
+    let exporting = config.otlp.as_ref().map(otlp::start).transpose()?;
+    Ok(TelemetryGuard { exporting })
 }
 
 /// Filters stand before everything. Attached to a layer (`with_filter`) they keep state for each thread, and in
@@ -124,6 +142,9 @@ pub enum TelemetryError {
     /// Another subscriber is installed in this process.
     #[error("logging was started twice: {0}")]
     AlreadyStarted(#[from] TryInitError),
+    /// An exporter cannot be made of what is configured.
+    #[error("OTEL_EXPORTER_OTLP_…: {0}")]
+    Exporter(#[from] ExporterBuildError),
 }
 
 #[cfg(test)]

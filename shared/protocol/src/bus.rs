@@ -21,7 +21,7 @@ mod session;
 
 pub use session::{
     Attached, CONFIRMED_KEPT, Heard, IceGenerations, LATE_KEPT, LiveStream, OVER_KEPT, Open, OpenMessage,
-    Over, Replica, Settled, note_heard,
+    Over, Progress, Replica, Settled, note_heard,
 };
 
 /// A frame to the hub of one user.
@@ -130,6 +130,9 @@ pub struct Attach {
     /// The session that it wants to go on with, and the last `seq` that it has.
     #[n(6)]
     pub resume: Option<Resume>,
+    /// The trace that it belongs to, if that is recorded.
+    #[n(7)]
+    pub trace: Option<TraceContext>,
 }
 
 /// What a client can do.
@@ -176,7 +179,7 @@ pub struct Message {
     /// What is meant.
     #[n(5)]
     pub command: Command,
-    /// The trace that it belongs to.
+    /// The trace that it belongs to, if that is recorded.
     #[n(6)]
     pub trace: Option<TraceContext>,
 }
@@ -214,9 +217,9 @@ pub enum DeviceChange {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 #[cbor(context_bound = "crate::wire::Now")]
 pub enum ToGateway {
-    /// To one of its connections.
+    /// To one of its connections; with the trace that it belongs to, if that is recorded.
     #[n(0)]
-    Conn(#[n(0)] ConnId, #[n(1)] Down),
+    Conn(#[n(0)] ConnId, #[n(1)] Down, #[n(2)] Option<TraceContext>),
     /// Every connection of this user: announce yourself. Answered with [`Up::Roster`].
     #[n(1)]
     Roll {

@@ -215,6 +215,19 @@ impl Command {
         }
     }
 
+    /// The stream that it is about, if there is one already.
+    #[must_use]
+    pub fn stream(&self) -> Option<StreamId> {
+        match self {
+            Command::StreamAccept { stream }
+            | Command::StreamDecline { stream, .. }
+            | Command::StreamEnd { stream, .. }
+            | Command::StreamStats { stream, .. } => Some(*stream),
+            Command::Relay { stream, .. } => *stream,
+            Command::StreamStart { .. } | Command::Answered(_) => None,
+        }
+    }
+
     /// What it holds in memory beside its own size, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -287,6 +287,31 @@ impl Body {
         text
     }
 
+    /// The outcome that it tells of a message, in one word: `delivered`, or the word of the reason or of the error.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        /// What tells in one that is not `delivered`.
+        #[derive(Deserialize)]
+        struct Failure {
+            payload: Why,
+        }
+        #[derive(Deserialize)]
+        struct Why {
+            reason: Option<Reason>,
+            code: Option<ErrorCode>,
+        }
+        // The first brace is the renderer's.
+        if self.0.starts_with(br#""type":"delivered""#) {
+            return "delivered";
+        }
+        let failure: Option<Failure> = serde_json::from_str(&self.render(None)).ok();
+        let word = failure.and_then(|failure| {
+            let reason = failure.payload.reason.map(Reason::as_str);
+            reason.or(failure.payload.code.map(ErrorCode::as_str))
+        });
+        word.unwrap_or("unknown")
+    }
+
     /// Its size in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -304,4 +329,22 @@ impl Body {
 #[must_use]
 pub fn close_reason(code: CloseCode) -> &'static str {
     code.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_one_word() {
+        let id = MessageId::new("m-1").unwrap();
+        assert_eq!(Body::delivered(&id).outcome(), "delivered");
+        for reason in Reason::ALL {
+            assert_eq!(Body::not_delivered(&id, *reason, Vec::new()).outcome(), reason.as_str());
+        }
+        for code in ErrorCode::ALL {
+            assert_eq!(Body::error(*code, "a \"sentence\"", Some(&id)).outcome(), code.as_str());
+        }
+        assert_eq!(Body::of(&ServerMessage::Pong {}).outcome(), "unknown");
+    }
 }

@@ -25,6 +25,13 @@ pub struct TraceContext {
 pub struct InvalidTraceParent;
 
 impl TraceContext {
+    /// Of a span of a trace; neither id is 0.
+    #[must_use]
+    pub fn new(trace_id: u128, span_id: u64, sampled: bool) -> Self {
+        let half = |shift: u32| u64::try_from((trace_id >> shift) & u128::from(u64::MAX)).unwrap_or_default();
+        Self { trace_high: half(64), trace_low: half(0), span: span_id, flags: u8::from(sampled) }
+    }
+
     /// The trace's id.
     #[must_use]
     pub fn trace_id(&self) -> u128 {
@@ -92,6 +99,13 @@ mod tests {
         assert_eq!(context.to_string(), EXAMPLE);
         let later = EXAMPLE.replacen("00", "cc", 1) + "-what-comes";
         assert_eq!(later.parse(), Ok(context), "a later version may say more");
+    }
+
+    #[test]
+    fn one_can_be_made_of_its_parts() {
+        let context: TraceContext = EXAMPLE.parse().unwrap();
+        assert_eq!(TraceContext::new(context.trace_id(), context.span_id(), true), context);
+        assert!(!TraceContext::new(1, 2, false).is_sampled());
     }
 
     #[test]

@@ -62,7 +62,8 @@ fn what_an_earlier_version_says_is_understood() {
         let path = file.unwrap().path();
         let packet = decode_packet(&from_hex(&path), NOW).unwrap();
         assert_eq!(Some(kind(&packet).as_str()), path.file_stem().and_then(|name| name.to_str()));
-        assert_ne!(to_hex(&encoded(&packet)), std::fs::read_to_string(&path).unwrap(), "it is as it was");
+        // Written again it may be as it was: a field that says nothing is not written.
+        assert_ne!(golden(&kind(&packet)), from_hex(&path), "it is as it was");
         seen += 1;
     }
     assert!(seen > 0);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use streamz_protocol::bus::{Down, Item, ToGateway, Up};
 use streamz_protocol::objects::{ConnectionType, Device, StreamType};
-use streamz_protocol::{ConnId, DeviceId, GatewayId, Millis, StreamId, UserId};
+use streamz_protocol::{ConnId, DeviceId, GatewayId, Millis, StreamId, TraceContext, UserId};
 use uuid::Uuid;
 
 /// What the shell gives to each call: the time, and the randomness.
@@ -110,6 +110,8 @@ pub struct Record {
     pub quality: Option<String>,
     /// Round-trip time in milliseconds.
     pub latency_ms: Option<u32>,
+    /// The trace of the call, if that is recorded.
+    pub trace: Option<TraceContext>,
 }
 
 /// How much a hub has to do.

@@ -7,6 +7,7 @@ use streamz_protocol::bus::{Attach, DeviceChange, LiveStream, ToGateway, Up};
 use streamz_protocol::objects::Device;
 use streamz_protocol::{CloseCode, ConnId, DeviceId, GatewayId, Limits, Millis, SessionId, UserId};
 
+use crate::call::Call;
 use crate::effect::{Context, Effect, Input, Out, Rest};
 use crate::ice::HeldCandidate;
 use crate::member::{Member, Verdict};
@@ -45,6 +46,8 @@ pub struct Hub {
     /// The node may not decide: what waits until it may.
     pub(crate) undecided: bool,
     pub(crate) waiting: Waiting,
+    /// How far streams have come by the last input.
+    pub(crate) calls: Vec<Call>,
     #[cfg(feature = "planted-bugs")]
     pub(crate) bug: Option<crate::planted::Bug>,
 }
@@ -99,6 +102,7 @@ impl Hub {
             judging: false,
             undecided: false,
             waiting: Waiting::new(),
+            calls: Vec::new(),
             #[cfg(feature = "planted-bugs")]
             bug: None,
         }
@@ -147,6 +151,7 @@ impl Hub {
     #[must_use]
     pub fn handle(&mut self, input: Input, cx: &mut Context<'_>) -> Vec<Effect> {
         let mut out = Out::default();
+        self.calls.clear();
         self.dispatch(input, cx, &mut out);
         if planted!(self, WrongConnection) {
             for effect in &mut out.effects {

@@ -214,6 +214,7 @@ mod tests {
             accepted: None,
             stats: StreamStats::default(),
             ice: Vec::new(),
+            progress: None,
         }
     }
 

@@ -17,10 +17,12 @@
 //! | `undecided` | what a hub does on a node that may not decide |
 //! | `sending` | a message on its way, and what its sender will be told |
 //! | `catch_up` | parties that missed a stream's progress are told |
+//! | `call` | how far calls have come, to be counted |
 //! | `inspect` | how much a hub holds |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod attach;
+mod call;
 mod catch_up;
 mod effect;
 mod hub;
@@ -35,6 +37,7 @@ mod sending;
 mod streams;
 mod undecided;
 
+pub use call::{Call, Reached};
 pub use effect::{Context, Effect, Input, Record, RegisterFailure, Rest, StoreAway};
 pub use hub::Hub;
 pub use inspect::Load;

@@ -5,6 +5,7 @@ use streamz_protocol::client::{Command, RelayKind};
 use streamz_protocol::server::{Body, Failed};
 use streamz_protocol::{ConnId, ErrorCode, MessageId, Mid, Millis, Reason, SessionId, StreamId};
 
+use crate::call::Reached;
 use crate::effect::{Context, Out};
 use crate::hub::{Hub, Loading};
 use crate::ice::Place;
@@ -86,6 +87,11 @@ impl Hub {
         let Some(stream) = stream else {
             return self.deliver(sending, &receivers, &body, Timing::Prompt, now, out);
         };
+        match kind {
+            RelayKind::SdpOffer => self.reach_negotiated(stream, Reached::Offered, now),
+            RelayKind::SdpAnswer => self.reach_negotiated(stream, Reached::Answered, now),
+            RelayKind::IceCandidate => {}
+        }
         match self.place(sending, stream, kind, &ufrags, &body, out) {
             Place::Now if kind == RelayKind::IceCandidate => {
                 self.deliver(sending, &receivers, &body, Timing::PromptCandidate, now, out);

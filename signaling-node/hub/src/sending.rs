@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use streamz_protocol::bus::Message;
 use streamz_protocol::client::Answer;
 use streamz_protocol::server::Failed;
-use streamz_protocol::{DeviceId, ErrorCode, MessageId, Mid, Millis, Reason, SessionId};
+use streamz_protocol::{DeviceId, ErrorCode, MessageId, Mid, Millis, Reason, SessionId, TraceContext};
 
 use crate::member::{Entry, Member, Stage, Target};
 
@@ -55,6 +55,8 @@ pub(crate) struct Sending {
     pub(crate) accepted_at: Millis,
     /// A hub before this one may have acted on it.
     pub(crate) resubmitted: bool,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Sending {
@@ -68,6 +70,7 @@ impl Sending {
             to: message.to.clone(),
             accepted_at: message.accepted_at,
             resubmitted: turn != Turn::First,
+            trace: message.trace,
         }
     }
 

@@ -1,11 +1,12 @@
 //! Rings, accepts, declines, ends (§4.3 of the design). The one hub decides, so that a ring has one winner.
 
-use streamz_protocol::bus::{Class, Item, LiveStream, Over};
+use streamz_protocol::bus::{Class, Item, LiveStream, Over, Progress};
 use streamz_protocol::client::Command;
 use streamz_protocol::objects::{DeviceRef, Stream, StreamState, StreamStats, StreamType};
 use streamz_protocol::server::{Body, Failed, ServerMessage};
 use streamz_protocol::{DeviceId, EndReason, ErrorCode, Millis, Reason, StreamId};
 
+use crate::call::Reached;
 use crate::effect::{Context, Effect, Out, Record};
 use crate::hub::{Hub, Live};
 use crate::planted::planted;
@@ -52,7 +53,7 @@ impl Hub {
             Command::StreamAccept { stream } => self.accept(sending, stream, cx.now, out),
             Command::StreamDecline { stream, reason } => self.decline(sending, stream, reason, cx.now, out),
             Command::StreamEnd { stream, reason } => self.hang_up(sending, stream, reason, cx.now, out),
-            Command::StreamStats { stream, stats } => self.measure(sending, stream, stats, out),
+            Command::StreamStats { stream, stats } => self.measure(sending, stream, stats, cx.now, out),
             Command::Relay { .. } | Command::Answered(_) => UNKNOWN_STREAM,
         }
     }
@@ -118,6 +119,9 @@ impl Hub {
             accepted: None,
             stats: StreamStats::default(),
             ice: Vec::new(),
+            progress: sending
+                .trace
+                .map(|trace| Box::new(Progress { trace: Some(trace), ..Progress::default() })),
         };
         self.streams.push(Live { stream: stream.clone(), held: Vec::new() });
         self.copy_stream(stream.id, out);
@@ -209,6 +213,10 @@ impl Hub {
         let losers: Vec<DeviceId> = live.stream.ringing.drain(..).filter(|other| other != device).collect();
         live.stream.accepted = Some(device.clone());
         live.stream.revision += 1;
+        self.reach(id, Reached::Accepted, now);
+        let Some(live) = self.live(id) else {
+            return UNKNOWN_STREAM;
+        };
         let stream = live.stream.clone();
         self.copy_stream(id, out);
         let elsewhere = Self::end_body(id, None, EndReason::AnsweredElsewhere.as_str());
@@ -298,7 +306,14 @@ impl Hub {
         Outcome::Delivered
     }
 
-    fn measure(&mut self, sending: &Sending, id: StreamId, stats: StreamStats, out: &mut Out) -> Outcome {
+    fn measure(
+        &mut self,
+        sending: &Sending,
+        id: StreamId,
+        stats: StreamStats,
+        now: Millis,
+        out: &mut Out,
+    ) -> Outcome {
         let Some(live) = self.live_mut(id) else {
             return UNKNOWN_STREAM;
         };
@@ -310,6 +325,10 @@ impl Hub {
         known.quality = stats.quality.or(known.quality.take());
         known.latency_ms = stats.latency_ms.or(known.latency_ms);
         live.stream.revision += 1;
+        self.reach(id, Reached::Connected, now);
+        let Some(live) = self.live(id) else {
+            return UNKNOWN_STREAM;
+        };
         let stream = live.stream.clone();
         self.copy_stream(id, out);
         self.record(&stream, None, out);
@@ -329,6 +348,7 @@ impl Hub {
             return;
         };
         let Live { stream, held } = self.streams.remove(at);
+        self.note_end(&stream, reason, now);
         let body = Self::end_body(id, by, reason);
         for party in parties(&stream) {
             self.forget_stream(&party, &stream, true, out);
@@ -444,6 +464,7 @@ impl Hub {
             connection_type: stream.stats.connection_type,
             quality: stream.stats.quality.clone(),
             latency_ms: stream.stats.latency_ms,
+            trace: stream.progress.as_ref().and_then(|progress| progress.trace),
         })));
     }
 

@@ -9,16 +9,19 @@ use streamz_bus::Bus;
 use streamz_cluster::keeper::HUB_EPOCH_BITS;
 use streamz_hub::{Context, Effect, Hub, Input, Rest};
 use streamz_platform::Clock;
+use streamz_platform::spans::{self, Span};
 use streamz_protocol::bus::{ToGateway, Up};
 use streamz_protocol::cluster::{Epoch, Slot, Tenure};
-use streamz_protocol::{GatewayId, Millis, StreamId, UserId};
+use streamz_protocol::{GatewayId, Millis, StreamId, TraceContext, UserId};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Permit;
 use super::shard::ShardMsg;
 use super::steward::Steward;
-use crate::desk::Desk;
+use crate::desk::{Desk, New};
+use crate::figures;
+use crate::traces::{self, Whose};
 
 /// What all hubs of a node share.
 pub(crate) struct Surroundings {
@@ -59,6 +62,8 @@ pub(crate) enum HubMsg {
     Answer(Input),
     /// By its timer.
     Timer,
+    /// By the shard: the user's devices may be read now.
+    Load,
     /// By the shard: hand the hub back and stop.
     Retire,
     /// By the shard: which streams live?
@@ -77,6 +82,10 @@ pub(crate) struct HubState {
     handled: u64,
     last_input: Millis,
     timer: Option<(Millis, Timer)>,
+    /// The span of what it does now, if that belongs to a recorded trace.
+    trace: Option<TraceContext>,
+    /// That of a connection that waits for the store.
+    waits: Option<TraceContext>,
 }
 
 type Timer = JoinHandle<Result<(), MessagingErr<HubMsg>>>;
@@ -109,6 +118,8 @@ impl Actor for HubActor {
             handled: 0,
             last_input: now,
             timer: None,
+            trace: None,
+            waits: None,
         };
         state.carry_out(start.effects, &myself);
         state.arm(now, &myself);
@@ -124,17 +135,23 @@ impl Actor for HubActor {
         let now = state.surroundings.clock.now();
         match message {
             HubMsg::Up(up, _permit) => {
-                if let Up::Message(_, message) = &up
-                    && let Some(trace) = message.trace
-                {
-                    let kind = message.command.name();
-                    tracing::debug!(user = %state.user, traceparent = %trace, kind, "a message");
-                }
                 state.handled += 1;
                 state.last_input = now;
-                state.step(Input::Up(up), now, &myself);
+                let span = if spans::are_made() { traces::input(&up, state.whose()) } else { Span::NONE };
+                let context = span.context();
+                if let Up::Attach(..) = &up {
+                    state.waits = context.or(state.waits);
+                }
+                state.step_traced(Input::Up(up), context, now, &myself);
             }
-            HubMsg::Answer(input) => state.step(input, now, &myself),
+            HubMsg::Answer(input) => {
+                let waits = state.waits.take();
+                state.step_traced(input, waits, now, &myself);
+            }
+            HubMsg::Load => {
+                let desk = &state.surroundings.desk;
+                desk.load(state.user, myself.clone(), state.waits);
+            }
             HubMsg::Timer => {
                 state.timer = None;
                 state.step(Input::Tick, now, &myself);
@@ -164,6 +181,29 @@ impl Actor for HubActor {
 }
 
 impl HubState {
+    fn whose(&self) -> Whose {
+        let tenure = self.surroundings.tenure(self.user, self.epoch);
+        Whose { user: self.user, epoch: tenure.map(|tenure| tenure.epoch.0) }
+    }
+
+    /// The same as [`step`](Self::step), for a span.
+    fn step_traced(
+        &mut self,
+        input: Input,
+        context: Option<TraceContext>,
+        now: Millis,
+        myself: &ActorRef<HubMsg>,
+    ) {
+        self.trace = context;
+        let entered = context.map(|context| spans::enter(Some(context)));
+        if context.is_some() {
+            tracing::debug!(user = %self.user, "an input of a recorded trace");
+        }
+        self.step(input, now, myself);
+        drop(entered);
+        self.trace = None;
+    }
+
     fn step(&mut self, input: Input, now: Millis, myself: &ActorRef<HubMsg>) {
         let Some(hub) = &mut self.hub else { return };
         let mut context = Context {
@@ -173,6 +213,11 @@ impl HubState {
             may_decide: self.surroundings.steward.get().is_none_or(|steward| steward.may_decide()),
         };
         let effects = hub.handle(input, &mut context);
+        let calls = hub.take_calls();
+        for call in calls {
+            figures::call(&call);
+            traces::call(&call, self.whose());
+        }
         self.carry_out(effects, myself);
     }
 
@@ -183,7 +228,7 @@ impl HubState {
         for effect in effects {
             match effect {
                 Effect::Down(conn, down) => {
-                    let frame = ToGateway::Conn(conn, down);
+                    let frame = ToGateway::Conn(conn, down, self.trace);
                     surroundings.to_gateway(self.user, self.epoch, conn.gateway, frame);
                 }
                 Effect::Gateway(gateway, frame) => {
@@ -191,13 +236,21 @@ impl HubState {
                 }
                 Effect::Load => match surroundings.steward.get() {
                     Some(steward) => steward.wants_devices(self.user, self.epoch),
-                    None => desk.load(self.user, myself.clone()),
+                    None => desk.load(self.user, myself.clone(), self.trace.or(self.waits)),
                 },
                 Effect::Register { conn, device, name, device_type } => {
-                    desk.register(self.user, conn, device, name, device_type, myself.clone());
+                    let new = New { user: self.user, device, name, device_type };
+                    self.waits = self.trace.or(self.waits);
+                    desk.register(new, conn, myself.clone(), self.waits);
                 }
-                Effect::Presence { row, online, at } => desk.presence(tenure, row, online, at),
-                Effect::Record(record) => desk.record(tenure, *record),
+                Effect::Presence { row, online, at } => {
+                    figures::presence(online);
+                    desk.presence(tenure, row, online, at);
+                }
+                Effect::Record(record) => {
+                    let trace = self.trace.or(record.trace);
+                    desk.record(tenure, *record, trace);
+                }
             }
         }
     }

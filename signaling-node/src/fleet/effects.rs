@@ -70,7 +70,7 @@ impl FleetNode {
             if let (Some(conn), Some(tenure)) =
                 (refusal, state.keeper.tenure(streamz_protocol::cluster::Slot::of(user)))
             {
-                let frame = ToGateway::Conn(conn, Down::Refused(CloseCode::Unavailable));
+                let frame = ToGateway::Conn(conn, Down::Refused(CloseCode::Unavailable), None);
                 send(state, conn.gateway, Routed::ToGateway { tenure, frame });
             }
         }
@@ -87,7 +87,7 @@ impl FleetNode {
 fn send(state: &State, gateway: GatewayId, frame: Routed) {
     let Some(peers) = &state.peers else { return };
     let lost = match &frame {
-        Routed::ToGateway { tenure, frame: ToGateway::Conn(conn, _) } => Some((*tenure, *conn)),
+        Routed::ToGateway { tenure, frame: ToGateway::Conn(conn, ..) } => Some((*tenure, *conn)),
         _ => None,
     };
     match peers.send(gateway.into(), frame) {
@@ -96,7 +96,7 @@ fn send(state: &State, gateway: GatewayId, frame: Routed) {
             // The connection's copy is not whole any more; the hub's is, and the device resumes from it.
             if let Some((tenure, conn)) = lost {
                 metrics::counter!("streamz_links_overflowed_total").increment(1);
-                let frame = ToGateway::Conn(conn, Down::Close(CloseCode::SlowConsumer));
+                let frame = ToGateway::Conn(conn, Down::Close(CloseCode::SlowConsumer), None);
                 let _ = peers.send(gateway.into(), Routed::ToGateway { tenure, frame });
             }
         }

@@ -9,6 +9,8 @@ use streamz_protocol::cluster::{SLOTS, Slot, Tenure};
 use streamz_protocol::{Millis, NodeId};
 use streamz_status::Cause;
 
+use crate::{figures, traces};
+
 /// Slots that come from one owner with no longer a pause than this are one takeover: a planned move comes in batches.
 const TOGETHER: Duration = Duration::from_secs(2);
 /// Nobody's id.
@@ -122,7 +124,9 @@ impl Takeovers {
     /// Every gateway has confirmed a slot.
     pub(super) fn confirmed(&mut self, tenure: Tenure, now: Millis) {
         if self.recovering.get(&tenure.slot).is_some_and(|(known, ..)| *known == tenure) {
-            self.settled(tenure.slot, now);
+            if let Some((cause, since)) = self.settled(tenure.slot, now) {
+                figures::taken_over(cause, now.since(since));
+            }
         }
     }
 
@@ -133,17 +137,18 @@ impl Takeovers {
         }
     }
 
-    /// Nobody waits for a slot of a takeover any more.
-    fn settled(&mut self, slot: Slot, now: Millis) {
-        let Some((_, number, since)) = self.recovering.remove(&slot) else { return };
-        let Some(takeover) = self.recent.iter_mut().find(|takeover| takeover.number == number) else {
-            return;
-        };
+    /// Nobody waits for a slot of a takeover any more. Why it was taken over, and since when.
+    fn settled(&mut self, slot: Slot, now: Millis) -> Option<(Cause, Millis)> {
+        let (_, number, since) = self.recovering.remove(&slot)?;
+        let takeover = self.recent.iter_mut().find(|takeover| takeover.number == number)?;
         takeover.recovering = takeover.recovering.saturating_sub(1);
         takeover.longest = takeover.longest.max(now.since(since));
         if takeover.recovering == 0 {
             takeover.confirmed = Some(now);
+            let from = takeover.from.map(|node| node.0);
+            traces::takeover(takeover.cause, from, takeover.slots, takeover.longest, takeover.at, now);
         }
+        Some((takeover.cause, since))
     }
 
     /// The newest first.

@@ -60,7 +60,7 @@ pub(crate) struct Gateway {
 impl GatewayReceiver for Gateway {
     fn receive(&self, frame: ToGateway) -> Result<(), Refused> {
         match frame {
-            ToGateway::Conn(conn, down) => self.down(conn, down),
+            ToGateway::Conn(conn, down, _) => self.down(conn, down),
             ToGateway::Roll { user, epoch } => {
                 self.held.lock().rolls.push((user, Instant::now()));
                 let fatal = self.fatal_rolls.load(Ordering::Relaxed);
@@ -155,6 +155,7 @@ impl Gateway {
             family: Uuid::nil(),
             caps: Caps { acks, max_streams: 8 },
             resume,
+            trace: None,
         };
         self.held.lock().users.insert(conn(number), (user, attach.clone()));
         self.up(user, Up::Attach(conn(number), Box::new(attach)))

@@ -130,6 +130,7 @@ impl World {
             family: client.family,
             caps: Caps { acks: !client.simple, max_streams: client.max_streams },
             resume,
+            trace: None,
         };
         let life = self.dice.millis(70_000, 900_000);
         let facts = Facts {
@@ -304,7 +305,7 @@ impl World {
             return;
         }
         match frame {
-            ToGateway::Conn(conn, down) => {
+            ToGateway::Conn(conn, down, _) => {
                 let pipe = usize::try_from(conn.number).unwrap_or(usize::MAX);
                 if self.gateways[gateway].pipes.contains(&pipe) {
                     self.feed(pipe, Input::Down(down));

@@ -201,7 +201,7 @@ impl World {
                     } else {
                         self.note_said(conn, &down);
                     }
-                    self.say_down(place, conn.gateway, ToGateway::Conn(conn, down));
+                    self.say_down(place, conn.gateway, ToGateway::Conn(conn, down, None));
                 }
                 Effect::Gateway(id, frame) => self.say_down(place, id, frame),
                 Effect::Load if self.hubs[place].home.is_some() => self.ask_keeper_to_load(place),

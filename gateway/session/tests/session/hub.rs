@@ -22,6 +22,7 @@ fn stream(number: u128, revision: u64) -> LiveStream {
         accepted: None,
         stats: StreamStats::default(),
         ice: Vec::new(),
+        progress: None,
     }
 }
 

@@ -5,5 +5,6 @@ mod attach;
 mod hub;
 mod inbound;
 mod roll;
+mod settled;
 mod support;
 mod timers;

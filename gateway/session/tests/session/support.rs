@@ -117,6 +117,7 @@ pub(crate) fn facts(limits: Limits, acks: bool) -> Facts {
             family: FAMILY,
             caps: Caps { acks, max_streams: 1 },
             resume: None,
+            trace: None,
         },
         token_expires: START + Duration::from_secs(900),
         ice_servers: Vec::new(),

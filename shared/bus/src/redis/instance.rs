@@ -324,19 +324,19 @@ impl State {
 impl Figures {
     fn new(name: &Arc<str>) -> Self {
         let of = || Arc::clone(name);
-        let reconnects = |line: &'static str| metrics::counter!("streamz_bus_reconnects_total", "instance" => of(), "line" => line);
+        let reconnects = |line: &'static str| metrics::counter!("streamz_bus_reconnects_total", "redis" => of(), "line" => line);
         Self {
-            publishes: metrics::counter!("streamz_bus_publishes_total", "instance" => of()),
-            published_bytes: metrics::counter!("streamz_bus_published_bytes_total", "instance" => of()),
-            failures: metrics::counter!("streamz_bus_publish_failures_total", "instance" => of()),
+            publishes: metrics::counter!("streamz_bus_publishes_total", "redis" => of()),
+            published_bytes: metrics::counter!("streamz_bus_published_bytes_total", "redis" => of()),
+            failures: metrics::counter!("streamz_bus_publish_failures_total", "redis" => of()),
             published: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            nobody: metrics::counter!("streamz_bus_publishes_without_receiver_total", "instance" => of()),
-            received: metrics::counter!("streamz_bus_received_total", "instance" => of()),
-            received_bytes: metrics::counter!("streamz_bus_received_bytes_total", "instance" => of()),
+            nobody: metrics::counter!("streamz_bus_publishes_without_receiver_total", "redis" => of()),
+            received: metrics::counter!("streamz_bus_received_total", "redis" => of()),
+            received_bytes: metrics::counter!("streamz_bus_received_bytes_total", "redis" => of()),
             reconnects: [reconnects("publishing"), reconnects("subscribing")],
-            loopback: metrics::histogram!("streamz_bus_loopback_seconds", "instance" => of()),
-            healthy: metrics::gauge!("streamz_bus_instance_healthy", "instance" => of()),
+            loopback: metrics::histogram!("streamz_bus_loopback_seconds", "redis" => of()),
+            healthy: metrics::gauge!("streamz_bus_instance_healthy", "redis" => of()),
         }
     }
 }

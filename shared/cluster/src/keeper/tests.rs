@@ -40,6 +40,7 @@ fn attach(gateway: GatewayId) -> Up {
         family: uuid::Uuid::nil(),
         caps: Caps { acks: true, max_streams: 1 },
         resume: None,
+        trace: None,
     };
     Up::Attach(conn(gateway), Box::new(attach))
 }

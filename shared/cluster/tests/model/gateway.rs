@@ -128,7 +128,7 @@ impl World {
     fn deliver(&mut self, id: ProcessId, tenure: Tenure, frame: ToGateway) {
         let Some(gateway) = self.gateways.get_mut(&id) else { return };
         match frame {
-            ToGateway::Conn(conn, Down::Batch(items)) => {
+            ToGateway::Conn(conn, Down::Batch(items), _) => {
                 if let Some(conn) = gateway.conns.get_mut(&conn.number) {
                     conn.attached |= items.len() == conn.attempt as usize;
                 }
@@ -244,6 +244,7 @@ fn attach(conn: ConnId, attempt: u32) -> Up {
         family: Uuid::nil(),
         caps: Caps { acks: true, max_streams: 1 },
         resume: None,
+        trace: None,
     };
     Up::Attach(conn, Box::new(attach))
 }

@@ -83,7 +83,7 @@ impl FakeHub {
 
     fn attach(&mut self, conn: ConnId, attempt: u32, says: &mut Vec<(GatewayId, ToGateway)>) {
         self.conns.insert(conn);
-        says.push((conn.gateway, ToGateway::Conn(conn, answer(attempt))));
+        says.push((conn.gateway, ToGateway::Conn(conn, answer(attempt), None)));
         // So that it can be seen who speaks.
         says.push((conn.gateway, ToGateway::Online { request: self.epoch, devices: Vec::new() }));
     }

@@ -142,8 +142,36 @@ variables! {
         "true: relay into private networks and to this machine, too; for tests, or a network of your own";
     rust_log "RUST_LOG" Value("info") shown
         "What is logged, such as info,streamz_gateway=debug; never passwords, tokens or signaling";
-    otel_exporter_otlp_endpoint "OTEL_EXPORTER_OTLP_ENDPOINT" Rule("none") shown
+    otel_exporter_otlp_endpoint "OTEL_EXPORTER_OTLP_ENDPOINT" Rule("none: nothing is sent") shown
         "Where traces and metrics are sent by OTLP, such as http://collector:4317";
+    otel_exporter_otlp_traces_endpoint "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" Rule("as above") shown
+        "Where traces are sent, if that is elsewhere; the whole address";
+    otel_exporter_otlp_metrics_endpoint "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" Rule("as above") shown
+        "Where metrics are sent, if that is elsewhere; the whole address";
+    otel_exporter_otlp_protocol "OTEL_EXPORTER_OTLP_PROTOCOL" Rule("grpc; to port 4318 http/protobuf") shown
+        "How they are sent: grpc or http/protobuf";
+    otel_exporter_otlp_headers "OTEL_EXPORTER_OTLP_HEADERS" Rule("none") secret
+        "Comma list of key=value that is sent along, such as api-key=…";
+    otel_exporter_otlp_timeout "OTEL_EXPORTER_OTLP_TIMEOUT" Value("10000") shown
+        "How long the collector may take for one batch, in milliseconds";
+    otel_traces_exporter "OTEL_TRACES_EXPORTER" Value("otlp") shown
+        "none: no traces";
+    otel_metrics_exporter "OTEL_METRICS_EXPORTER" Value("otlp") shown
+        "none: no metrics by OTLP; /metrics stays";
+    otel_traces_sampler "OTEL_TRACES_SAMPLER" Value("parentbased_always_on") shown
+        "Which traces are recorded: always_on, always_off or traceidratio, alone or after parentbased_";
+    otel_traces_sampler_arg "OTEL_TRACES_SAMPLER_ARG" Value("1") shown
+        "The share of traces for traceidratio, from 0 to 1";
+    otel_service_name "OTEL_SERVICE_NAME" Rule("streamz, streamz-gateway, streamz-node") shown
+        "What the process is called in traces and metrics";
+    otel_resource_attributes "OTEL_RESOURCE_ATTRIBUTES" Rule("none") shown
+        "Comma list of key=value that is said of the process, such as deployment.environment.name=staging";
+    otel_metric_export_interval "OTEL_METRIC_EXPORT_INTERVAL" Value("60000") shown
+        "Time between two metrics exports, in milliseconds";
+    otel_bsp_max_queue_size "OTEL_BSP_MAX_QUEUE_SIZE" Value("2048") shown
+        "Spans that may wait to be sent; more are dropped and counted";
+    otel_sdk_disabled "OTEL_SDK_DISABLED" Value("false") shown
+        "true: nothing is sent, whatever else is set";
     max_frame_bytes "MAX_FRAME_BYTES" Value("64KiB") shown
         "Largest WebSocket frame that a device may send";
     messages_per_second "MESSAGES_PER_SECOND" Value("50") shown

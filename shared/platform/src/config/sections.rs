@@ -10,6 +10,7 @@ use streamz_auth::{IceServers, IceUrl, PoolSize};
 use streamz_protocol::Limits;
 
 use super::network::{self, AllowedOrigins, Origin, TrustedProxies};
+use super::otlp::read_otlp;
 use super::reader::{DurationText, Reader, SizeText};
 use super::secrets;
 use super::services::{self, BusConfig, DatabaseConfig};
@@ -192,12 +193,17 @@ pub(super) fn read_ice(
     })
 }
 
-pub(super) fn read_telemetry(r: &mut Reader<'_>, environment: Environment) -> TelemetryConfig {
+pub(super) fn read_telemetry(
+    r: &mut Reader<'_>,
+    environment: Environment,
+    role: Role,
+    listen: SocketAddr,
+) -> TelemetryConfig {
     let filter = r.parsed("RUST_LOG", LogFilter::parse);
     TelemetryConfig {
         filter: filter.unwrap_or_default(),
         json: environment == Environment::Production,
-        otlp_endpoint: r.parsed("OTEL_EXPORTER_OTLP_ENDPOINT", services::parse_collector),
+        otlp: read_otlp(r, role, listen),
     }
 }
 

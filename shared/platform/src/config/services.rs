@@ -82,9 +82,9 @@ pub(super) fn parse_redis(text: &str) -> Result<SecretString, String> {
 }
 
 pub(super) fn parse_collector(text: &str) -> Result<Url, &'static str> {
-    let wanted = "write an http:// or https:// address, such as http://collector:4317";
+    let wanted = "write an http:// address, such as http://collector:4317; to one that speaks TLS a collector nearby can send on";
     match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
         _ => Err(wanted),
     }
 }

@@ -7,7 +7,7 @@ use super::{Caps, Detach, Frame, Message};
 use crate::client::Ufrag;
 use crate::objects::{Device, Stream, StreamStats, StreamType};
 use crate::server::Body;
-use crate::{DeviceId, MessageId, Mid, Millis, SessionId, StreamId};
+use crate::{DeviceId, MessageId, Mid, Millis, SessionId, StreamId, TraceContext};
 
 /// A session as the hub hands it to a connection.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -262,6 +262,30 @@ pub struct LiveStream {
     /// The ICE generations of each party.
     #[n(11)]
     pub ice: Vec<IceGenerations>,
+    /// How far it has come, once it has come further than to ring, or if it is traced. Nothing is decided by it.
+    #[n(12)]
+    pub progress: Option<Box<Progress>>,
+}
+
+/// How far a stream has come, and its trace: for whoever counts and traces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(context_bound = "crate::wire::Now")]
+pub struct Progress {
+    /// When a device took the ring.
+    #[n(0)]
+    pub accepted_at: Option<Millis>,
+    /// When the first offer was relayed.
+    #[n(1)]
+    pub offered_at: Option<Millis>,
+    /// When the first answer was relayed.
+    #[n(2)]
+    pub answered_at: Option<Millis>,
+    /// When a party had measured it for the first time.
+    #[n(3)]
+    pub connected_at: Option<Millis>,
+    /// The trace of the call, if it is recorded.
+    #[n(4)]
+    pub trace: Option<TraceContext>,
 }
 
 /// The ICE generations that one party has named in its offers and answers.

@@ -5,13 +5,15 @@ use proptest::option;
 use proptest::prelude::*;
 use streamz_protocol::bus::{
     Attach, Attached, Caps, Class, Detach, DeviceChange, Down, Frame, Heard, IceGenerations, Item,
-    LiveStream, Message, Open, OpenMessage, Over, Replica, Resume, Settled, ToGateway, ToHub, Up,
+    LiveStream, Message, Open, OpenMessage, Over, Progress, Replica, Resume, Settled, ToGateway, ToHub, Up,
 };
 use streamz_protocol::client::{Command, RelayKind, Ufrag};
 use streamz_protocol::cluster::{Assignment, Epoch, Packet, Routed, SLOTS, Slot, Tenure};
 use streamz_protocol::objects::StreamStats;
 use streamz_protocol::server::Body;
-use streamz_protocol::{CloseCode, ConnId, GatewayId, Millis, NodeId, ProcessId, SessionId, UserId};
+use streamz_protocol::{
+    CloseCode, ConnId, GatewayId, Millis, NodeId, ProcessId, SessionId, TraceContext, UserId,
+};
 
 use crate::arbitrary::{
     PATHS, STREAM_TYPES, device, device_id, message_id, mid, server_message, stream, stream_id, text, uuid,
@@ -48,8 +50,16 @@ fn caps() -> impl Strategy<Value = Caps> {
 fn attach() -> BoxedStrategy<Attach> {
     let resume = (uuid(), any::<u64>())
         .prop_map(|(session, last_seq)| Resume { session: SessionId(session), last_seq });
-    (any::<u32>(), device_id(), option::of(text()), option::of(text()), uuid(), caps(), option::of(resume))
-        .prop_map(|(attempt, device, name, kind, family, caps, resume)| Attach {
+    (
+        any::<u32>(),
+        device_id(),
+        option::of(text()),
+        option::of(text()),
+        uuid(),
+        caps(),
+        (option::of(resume), option::of(trace())),
+    )
+        .prop_map(|(attempt, device, name, kind, family, caps, (resume, trace))| Attach {
             attempt,
             device,
             name: name.map(Into::into),
@@ -57,6 +67,7 @@ fn attach() -> BoxedStrategy<Attach> {
             family,
             caps,
             resume,
+            trace,
         })
         .boxed()
 }
@@ -143,6 +154,24 @@ fn over() -> impl Strategy<Value = Over> {
     (stream_id(), mid(), any::<bool>()).prop_map(|(id, origin, ended)| Over { id, origin, ended })
 }
 
+pub(crate) fn trace() -> impl Strategy<Value = TraceContext> {
+    any::<(u128, u64, bool)>()
+        .prop_map(|(trace, span, sampled)| TraceContext::new(trace | 1, span | 1, sampled))
+}
+
+fn progress() -> impl Strategy<Value = Progress> {
+    let at = || option::of(instant());
+    (at(), at(), at(), at(), option::of(trace())).prop_map(
+        |(accepted_at, offered_at, answered_at, connected_at, trace)| Progress {
+            accepted_at,
+            offered_at,
+            answered_at,
+            connected_at,
+            trace,
+        },
+    )
+}
+
 fn live() -> BoxedStrategy<LiveStream> {
     let ice = (device_id(), ufrags(), ufrags()).prop_map(|(device, current, older)| IceGenerations {
         device,
@@ -151,7 +180,7 @@ fn live() -> BoxedStrategy<LiveStream> {
     });
     (
         (stream_id(), any::<u64>(), mid(), device_id(), device_id()),
-        (prop::sample::select(&STREAM_TYPES), instant(), stats(), vec(ice, 0..3)),
+        (prop::sample::select(&STREAM_TYPES), instant(), stats(), vec(ice, 0..3), option::of(progress())),
         (vec(device_id(), 0..3), vec(device_id(), 0..3), option::of(device_id())),
     )
         .prop_map(|(of, state, devices)| LiveStream {
@@ -167,6 +196,7 @@ fn live() -> BoxedStrategy<LiveStream> {
             rung: devices.0,
             ringing: devices.1,
             accepted: devices.2,
+            progress: state.4.map(Box::new),
         })
         .boxed()
 }
@@ -299,7 +329,7 @@ fn tenure() -> impl Strategy<Value = Tenure> {
 fn routed() -> BoxedStrategy<Routed> {
     let user = || uuid().prop_map(UserId);
     let to_gateway = prop_oneof![
-        3 => (conn(), down()).prop_map(|(conn, down)| ToGateway::Conn(conn, down)),
+        3 => (conn(), down(), option::of(trace())).prop_map(|(conn, down, trace)| ToGateway::Conn(conn, down, trace)),
         1 => (user(), any::<u64>()).prop_map(|(user, epoch)| ToGateway::Roll { user, epoch }),
         1 => (any::<u64>(), vec(device_id(), 0..4))
             .prop_map(|(request, devices)| ToGateway::Online { request, devices }),

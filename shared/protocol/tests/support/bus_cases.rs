@@ -2,7 +2,7 @@
 
 use streamz_protocol::bus::{
     Attach, Attached, Caps, Class, Detach, DeviceChange, Down, Frame, Heard, IceGenerations, Item,
-    LiveStream, Message, Open, OpenMessage, Over, Replica, Resume, Settled, ToGateway, ToHub, Up,
+    LiveStream, Message, Open, OpenMessage, Over, Progress, Replica, Resume, Settled, ToGateway, ToHub, Up,
 };
 use streamz_protocol::client::{Command, RelayKind, Ufrag};
 use streamz_protocol::cluster::{Assignment, Epoch, Packet, Routed, Slot, Tenure};
@@ -12,7 +12,7 @@ use streamz_protocol::objects::{
 use streamz_protocol::server::{Body, Failed, SdpPayload, ServerMessage};
 use streamz_protocol::{
     CloseCode, ConnId, DeviceId, GatewayId, MessageId, Mid, Millis, NodeId, ProcessId, Reason, SessionId,
-    StreamId, UserId,
+    StreamId, TraceContext, UserId,
 };
 use uuid::{Uuid, uuid};
 
@@ -95,7 +95,7 @@ fn message(number: u64, command: Command) -> Message {
         digest: 0xa434_2838_afa2_8bd6,
         accepted_at: ago(250),
         command,
-        trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
+        trace: trace(),
     }
 }
 
@@ -139,7 +139,21 @@ fn live() -> LiveStream {
             current: vec![Ufrag(1)],
             older: vec![Ufrag(2), Ufrag(3)],
         }],
+        progress: Some(Box::new(Progress {
+            accepted_at: Some(ago(2_500)),
+            trace: trace(),
+            ..Progress::default()
+        })),
     }
+}
+
+/// Only one kind belongs to a recorded trace: without one there is nothing of it on the wire.
+fn trace_of(down: &Down) -> Option<TraceContext> {
+    trace().filter(|_| matches!(down, Down::Batch(_)))
+}
+
+fn trace() -> Option<TraceContext> {
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok()
 }
 
 fn over() -> Over {
@@ -245,6 +259,7 @@ fn ups() -> Vec<Up> {
         family: FAMILY,
         caps: Caps { acks: true, max_streams: 3 },
         resume: Some(Resume { session: PHONE_SESSION, last_seq: 39 }),
+        trace: trace(),
     };
     let start = Command::StreamStart { stream_type: StreamType::Video, source: Some(porch()) };
     let reason = || Some("not now".into());
@@ -298,7 +313,9 @@ pub(crate) fn packets() -> Vec<Packet> {
         .into_iter()
         .map(|up| Routed::ToHub { tenure: tenure(), frame: ToHub { user: USER, up } })
         .collect();
-    routed.extend(downs().into_iter().map(|down| to_gateway(ToGateway::Conn(CONN, down))));
+    routed.extend(
+        downs().into_iter().map(|down| to_gateway(ToGateway::Conn(CONN, down.clone(), trace_of(&down)))),
+    );
     routed.extend([
         to_gateway(ToGateway::Roll { user: USER, epoch: 17 << 24 | 1 }),
         to_gateway(ToGateway::Online { request: 12, devices: vec![phone(), tv()] }),

@@ -24,7 +24,7 @@ kinds!(
     }
     routed_kind(Routed) {
         Routed::ToHub { frame, .. } => format!("up_{}", up_kind(&frame.up)),
-        Routed::ToGateway { frame: ToGateway::Conn(_, down), .. } => format!("down_{}", down_kind(down)),
+        Routed::ToGateway { frame: ToGateway::Conn(_, down, _), .. } => format!("down_{}", down_kind(down)),
         Routed::ToGateway { frame: ToGateway::Roll { .. }, .. } => "roll",
         Routed::ToGateway { frame: ToGateway::Online { .. }, .. } => "online",
         Routed::Claim { .. } => "claim",

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attach;
+mod calls;
 mod candidates;
 mod presence;
 mod properties;

@@ -32,6 +32,7 @@ fn ringing(revision: u64) -> LiveStream {
         accepted: None,
         stats: StreamStats::default(),
         ice: Vec::new(),
+        progress: None,
     }
 }
 

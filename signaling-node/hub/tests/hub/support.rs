@@ -59,6 +59,7 @@ pub(crate) fn attach(device: &str) -> Attach {
         family: FAMILY,
         caps: Caps { acks: true, max_streams: 1 },
         resume: None,
+        trace: None,
     }
 }
 

@@ -62,7 +62,8 @@ impl ShardState {
         if let Some(Resident::Awake { actor, epoch }) = self.users.get(&user)
             && *epoch == of
         {
-            self.surroundings.desk.load(user, actor.clone());
+            // One that failed comes back.
+            let _ = actor.cast(HubMsg::Load);
         }
     }
 

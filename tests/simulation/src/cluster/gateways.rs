@@ -118,7 +118,7 @@ impl World {
 
     /// What a hub says counts when its gateway takes it: what is said elsewhere nobody hears.
     fn gateway_delivers(&mut self, gateway: usize, frame: ToGateway, said: Millis) {
-        if let ToGateway::Conn(conn, down) = &frame {
+        if let ToGateway::Conn(conn, down, _) = &frame {
             let pipe = usize::try_from(conn.number).unwrap_or(usize::MAX);
             if self.gateways[gateway].pipes.contains(&pipe) {
                 let user = self.clients[self.pipes[pipe].device].user;
