@@ -15,7 +15,8 @@ TURNSERVER_OF_THE_CHART = REPOSITORY / "helm/streamz/files/turnserver.conf"
 
 # The chart has values of their own for these, or a pod has nothing to choose.
 OF_THE_CHART = {
-    "ENV", "HOST", "PORT", "ADMIN_PORT", "DATA_DIR", "DATABASE_URL", "REDIS_URL", "JWT_SECRET", "ALLOWED_ORIGINS",
+    "ENV", "HOST", "PORT", "ADMIN_PORT", "DATA_DIR", "DATABASE_URL", "REDIS_URL", "JWT_SECRET",
+    "JWT_KEYS_DIR", "JWT_SIGNING_KEY", "BUS_SECRET", "ALLOWED_ORIGINS",
     "TRUSTED_PROXIES", "TURN_URLS", "TURN_SECRET", "DRAIN_TIMEOUT", "OTEL_EXPORTER_OTLP_ENDPOINT",
 }
 

@@ -25,7 +25,10 @@ pub(crate) async fn run(role: Role, args: ConfigArgs) -> Result<(), Failure> {
     };
     say("address", address(&config).await);
     say("database", database(&config).await);
-    say("signing key", signing(&config));
+    // A node has no use for one.
+    if role != Role::Node {
+        say("signing key", signing(&config));
+    }
     match (role, &config.bus) {
         (_, BusConfig::InProcess) => {}
         (Role::Embedded, BusConfig::Redis { .. }) => say("bus", Err(crate::embedded::NO_REDIS.to_owned())),
@@ -91,5 +94,8 @@ fn signing(config: &Config) -> Result<String, String> {
             Ok(_) => Ok(format!("{} can be read", path.display())),
             Err(error) => Err(error.to_string()),
         },
+        source @ SigningSource::Folder(_) => {
+            source.load().map(|keys| keys.to_string()).map_err(|error| error.to_string())
+        }
     }
 }

@@ -7,6 +7,7 @@ mod embedded;
 mod exit;
 mod fleet;
 mod gateway;
+mod keys;
 mod lock;
 mod maintenance;
 mod migrate;
