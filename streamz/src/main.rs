@@ -13,6 +13,7 @@ mod maintenance;
 mod migrate;
 mod node;
 mod process;
+mod relay_check;
 mod status;
 mod store;
 mod tls;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 
 /// By what the servers are called: they listen on the loopback interface only.
 const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
@@ -18,6 +18,9 @@ impl Authority {
     #[must_use]
     pub fn new() -> Self {
         let mut params = CertificateParams::new([]).expect("no name is a wrong one");
+        // Another name than that of the certificates, which would look as if they had signed themselves.
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "Authority of a test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("the system has randomness");
         Self(CertifiedIssuer::self_signed(params, key).expect("these parameters can be signed"))
