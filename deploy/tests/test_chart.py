@@ -145,7 +145,7 @@ class EveryExample(unittest.TestCase):
     def test_secrets_are_there(self):
         for name, made in self.each():
             made_here = {each["metadata"]["name"]: each for each in made.of("Secret")}
-            yours = {section["existingSecret"]: {section["existingSecretKey"]}
+            yours = {section["existingSecret"]: {section.get("existingSecretKey")}
                      for section in made.values.values() if isinstance(section, dict) and section.get("existingSecret")}
             for component, pod in made.pods().items():
                 for container in pod["spec"]["containers"]:
@@ -311,6 +311,10 @@ class Values(unittest.TestCase):
             ({"redis": {"urls": ["redis://a:6379", "redis://a:6379"]}}, "urls"),
             ({"turn": {"urls": ["http://turn.example.org"]}}, "urls"),
             ({"jwt": {"existingSecret": "My_Secret"}}, "existingSecret"),
+            ({"signingKeys": {"signing": "2026-11"}}, "existingSecret"),
+            ({"signingKeys": {"secretVerifies": False}}, "existingSecret"),
+            ({"signingKeys": {"existingSecret": "keys", "signing": "a/b"}}, "signing"),
+            ({"signingKeys": {"existingSecret": "keys", "secretVerifies": False}}, "signing"),
             ({"image": {"digest": "sha256:abc"}}, "digest"),
             ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
             ({"networkPolicy": {"databaseTo": ["10.0.0.0/8"]}}, "databaseTo"),
@@ -334,6 +338,33 @@ class Values(unittest.TestCase):
                 with self.assertRaisesRegex(helm_python.HelmError, re.escape(said)):
                     load().validate_schema(values)
                     Rendered(values)
+
+    def test_signing_keys_are_the_gateways_alone(self):
+        def signing(keys: dict) -> dict:
+            made = Rendered(merged(example("minimal"), {"signingKeys": keys}))
+            said = {}
+            for component, container in made.streamz().items():
+                variables = {each["name"]: each for each in container.get("env", [])}
+                mounted = {each["mountPath"] for each in container.get("volumeMounts", [])}
+                volumes = made.pods()[component]["spec"].get("volumes", [])
+                secrets = {each["secret"]["secretName"] for each in volumes if "secret" in each}
+                self.assertEqual("/etc/streamz/keys" in mounted, "JWT_KEYS_DIR" in variables, component)
+                self.assertEqual("own-keys" in secrets, "JWT_KEYS_DIR" in variables, component)
+                said[component] = variables
+            return said
+
+        beside = signing({"existingSecret": "own-keys"})
+        self.assertEqual(beside["gateway"]["JWT_KEYS_DIR"]["value"], "/etc/streamz/keys")
+        self.assertNotIn("JWT_SIGNING_KEY", beside["gateway"], "the secret signs")
+        self.assertNotIn("JWT_KEYS_DIR", beside["node"])
+        signs = signing({"existingSecret": "own-keys", "signing": "2026-11"})
+        self.assertEqual(signs["gateway"]["JWT_SIGNING_KEY"]["value"], "2026-11")
+        # The same value under another name: processes go on knowing each other.
+        without = signing({"existingSecret": "own-keys", "signing": "2026-11", "secretVerifies": False})
+        for component in ("gateway", "node"):
+            self.assertNotIn("JWT_SECRET", without[component])
+            self.assertNotIn("BUS_SECRET", signs[component])
+            self.assertEqual(without[component]["BUS_SECRET"]["valueFrom"], signs[component]["JWT_SECRET"]["valueFrom"])
 
     def test_the_commands_of_the_documentation_are_right(self):
         text = (CHART / "../../docs/kubernetes.md").read_text()

@@ -1,13 +1,16 @@
 //! `streamz check`: is the configuration right, and is what it names there?
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 
+use chrono::Utc;
 use streamz_bus::redis;
 use streamz_platform::config::{BusConfig, DatabaseConfig, Role, SigningSource};
 use streamz_platform::{Config, ConfigArgs};
 
 use crate::exit::Failure;
-use crate::{fleet, lock, store};
+use crate::relay_check::{self, Trouble};
+use crate::{fleet, lock, store, tls};
 
 pub(crate) async fn run(role: Role, args: ConfigArgs) -> Result<(), Failure> {
     let config = Config::load(role, args)?;
@@ -24,8 +27,19 @@ pub(crate) async fn run(role: Role, args: ConfigArgs) -> Result<(), Failure> {
         }
     };
     say("address", address(&config).await);
+    if let Some(tls) = &config.tls {
+        match tls::inspect(tls, Utc::now()) {
+            Ok(tls::Inspection { text, ends_soon: true }) => {
+                println!("  note       certificate: {text}: less than 14; is it renewed?");
+            }
+            outcome => say("certificate", outcome.map(|found| found.text)),
+        }
+    }
     say("database", database(&config).await);
-    say("signing key", signing(&config));
+    // A node has no use for one.
+    if role != Role::Node {
+        say("signing key", signing(&config));
+    }
     match (role, &config.bus) {
         (_, BusConfig::InProcess) => {}
         (Role::Embedded, BusConfig::Redis { .. }) => say("bus", Err(crate::embedded::NO_REDIS.to_owned())),
@@ -40,6 +54,25 @@ pub(crate) async fn run(role: Role, args: ConfigArgs) -> Result<(), Failure> {
                     Err(error) => Err(format!("REDIS_URL: {error}")),
                 };
                 say("bus", outcome);
+            }
+        }
+    }
+    // A node tells nobody of them.
+    if role != Role::Node {
+        if let Some(turn) = &config.turn {
+            match embedded_turn(&config, turn.listen).await {
+                Ok(text) => say("TURN", Ok(text)),
+                // The process starts without it.
+                Err(why) => println!("  note       TURN: {why}"),
+            }
+        }
+        for (url, outcome) in relay_check::check(&config.ice).await {
+            match outcome {
+                Ok(text) => say("TURN", Ok(format!("{url} {text}"))),
+                Err(Trouble::Useless(why)) => say("TURN", Err(format!("TURN_URLS: {url} {why}"))),
+                Err(Trouble::Unreached(why)) => {
+                    println!("  note       TURN: {url} {why}; from here, that is: can devices reach it?");
+                }
             }
         }
     }
@@ -58,6 +91,20 @@ async fn address(config: &Config) -> Result<String, String> {
             Ok(format!("{} is in use, and a streamz serves from the database", config.listen))
         }
         Err(error) => Err(format!("HOST, PORT: {} cannot be listened on: {error}", config.listen)),
+    }
+}
+
+/// The server in the process that is to be started; its secret is made at each start, if there is none.
+async fn embedded_turn(config: &Config, listen: SocketAddr) -> Result<String, String> {
+    match tokio::net::UdpSocket::bind(listen).await {
+        Ok(_) => Ok(format!("UDP {listen} is free")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse && lock::is_taken(config) => {
+            Ok(format!("UDP {listen} is in use, and a streamz serves from the database"))
+        }
+        Err(error) => Err(format!(
+            "UDP {listen} cannot be listened on ({error}): devices that find no direct way to each other could not \
+             stream; write another TURN_PORT, or off"
+        )),
     }
 }
 
@@ -91,5 +138,8 @@ fn signing(config: &Config) -> Result<String, String> {
             Ok(_) => Ok(format!("{} can be read", path.display())),
             Err(error) => Err(error.to_string()),
         },
+        source @ SigningSource::Folder(_) => {
+            source.load().map(|keys| keys.to_string()).map_err(|error| error.to_string())
+        }
     }
 }

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::exit::Failure;
 use crate::figures;
+use crate::keys;
 use crate::maintenance;
 use crate::status::Source;
 use crate::tls::{self, Certificate};
@@ -107,7 +108,7 @@ pub(crate) struct Edge {
 impl Edge {
     pub(crate) async fn compose(config: &Config, inside: Inside, tasks: &Tasks) -> Result<Self, Failure> {
         let Inside { store, clock, bus, identity, readiness, status, ice } = inside;
-        let key = config.signing.load().map_err(Failure::unable)?;
+        let keys = keys::load(&config.signing, tasks).await?;
         let hubs = Hubs::new(identity.clone(), bus.clone());
         let connections = Connections::new(identity, bus, hubs.clone());
         status.serves(&connections);
@@ -118,8 +119,8 @@ impl Edge {
         tasks.spawn("retention", maintenance::sweep(store.clone(), config.retention, tasks.stopping()));
         let state = AppState::new(Parts {
             store,
-            issuer: TokenIssuer::new(&key, config.tokens.access),
-            verifier: TokenVerifier::with_leeway(&key, config.tokens.leeway),
+            issuer: TokenIssuer::new(&keys, config.tokens.access),
+            verifier: TokenVerifier::with_leeway(&keys, config.tokens.leeway),
             passwords: PasswordPool::new(config.passwords),
             ice,
             hubs,

@@ -176,6 +176,7 @@ fn greet(
     let key = match &config.signing {
         SigningSource::Secret(_) => "JWT_SECRET".to_owned(),
         SigningSource::KeyFile(path) => path.display().to_string(),
+        SigningSource::Folder(folder) => folder.path.display().to_string(),
     };
     println!("Streamz {} listens on {scheme}://{address}", env!("CARGO_PKG_VERSION"));
     println!("  data      {data}");

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use streamz_bus::redis;
 use streamz_fleet::new_process_id;
 use streamz_platform::Config;
-use streamz_platform::config::{BusConfig, SigningSource};
+use streamz_platform::config::BusConfig;
 use streamz_protocol::wire::BusKey;
 
 use crate::exit::Failure;
@@ -19,8 +19,8 @@ pub(crate) fn bus(config: &Config) -> Result<(redis::Settings, BusKey), Failure>
     let BusConfig::Redis { urls } = &config.bus else {
         return Err(Failure::Configuration("REDIS_URL is missing.".to_owned()));
     };
-    let SigningSource::Secret(secret) = &config.signing else {
-        return Err(Failure::Configuration("JWT_SECRET is missing.".to_owned()));
+    let Some(secret) = &config.bus_secret else {
+        return Err(Failure::Configuration("BUS_SECRET is missing.".to_owned()));
     };
     let settings = redis::Settings::new(urls.clone(), NAMESPACE, new_process_id());
     Ok((settings, BusKey::derive(secret.expose_secret().as_bytes())))

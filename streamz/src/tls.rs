@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const LIFE: TimeDelta = TimeDelta::days(397);
 /// It is made anew when less than this is left of it.
 const LEFT: TimeDelta = TimeDelta::days(30);
+/// Of one that somebody else makes, this much left is worth a word: what renews it has failed for weeks.
+const SOON: TimeDelta = TimeDelta::days(14);
 
 /// A certificate in files.
 pub(crate) struct Certificate {
@@ -33,6 +35,8 @@ pub(crate) struct Certificate {
     pub(crate) tls: Tls,
     /// The names and addresses of a certificate that was made here.
     pub(crate) names: Vec<String>,
+    /// The folder in which it is made anew before it ends.
+    made_in: Option<PathBuf>,
 }
 
 impl Certificate {
@@ -41,36 +45,51 @@ impl Certificate {
     /// # Errors
     /// A sentence that names the variable and the file.
     pub(crate) fn open(config: &TlsConfig) -> Result<Self, Failure> {
-        let (certificate, key, names) = match config {
-            TlsConfig::Files { certificate, key } => (certificate.clone(), key.clone(), Vec::new()),
+        let (certificate, key, names, made_in) = match config {
+            TlsConfig::Files { certificate, key } => (certificate.clone(), key.clone(), Vec::new(), None),
             TlsConfig::SelfSigned { folder } => {
                 let names = names();
                 make(folder, &names, Utc::now()).map_err(|error| {
                     Failure::unable(format!("TLS_SELF_SIGNED: {}: {error}", folder.display()))
                 })?;
-                (folder.join("certificate.pem"), folder.join("key.pem"), names.into_iter().collect())
+                let (certificate, key) = made(folder);
+                (certificate, key, names.into_iter().collect(), Some(folder.clone()))
             }
         };
         let read = read(&certificate, &key).map_err(Failure::unable)?;
         let (chain, secret) = parse(&read, &certificate, &key).map_err(Failure::unable)?;
         let tls = Tls::new(chain, secret)
             .map_err(|error| Failure::unable(format!("TLS_CERT, TLS_KEY: {error}")))?;
-        Ok(Self { certificate, key, read, tls, names })
+        Ok(Self { certificate, key, read, tls, names, made_in })
     }
 
-    /// Takes what the files hold whenever it has changed, until `stopping`. What cannot be used is said once, and the old
-    /// certificate stays.
+    /// Takes what the files hold whenever it has changed, until `stopping`; a certificate that was made here is made anew
+    /// before it ends. What cannot be used is said once, and the old certificate stays.
     pub(crate) async fn watch(mut self, stopping: CancellationToken) {
         let mut look = tokio::time::interval(LOOK);
+        let names: BTreeSet<String> = self.names.iter().cloned().collect();
+        let mut said = None;
         loop {
             tokio::select! {
                 () = stopping.cancelled() => return,
                 _ = look.tick() => {}
             }
             let (certificate, key) = (self.certificate.clone(), self.key.clone());
-            let Ok(Ok(read)) = tokio::task::spawn_blocking(move || read(&certificate, &key)).await else {
-                continue;
-            };
+            let (made_in, names) = (self.made_in.clone(), names.clone());
+            let read = tokio::task::spawn_blocking(move || {
+                // By the names of the start: whoever trusted them need not do so again because an address came or went.
+                let renewed = made_in.map(|folder| make(&folder, &names, Utc::now()));
+                (renewed.transpose().map_err(|error| error.to_string()), read(&certificate, &key))
+            });
+            let Ok((renewed, read)) = read.await else { continue };
+            let why = renewed.err();
+            if why != said {
+                if let Some(why) = &why {
+                    tracing::warn!("the certificate cannot be made anew: {why}");
+                }
+                said = why;
+            }
+            let Ok(read) = read else { continue };
             if read == self.read {
                 continue;
             }
@@ -84,6 +103,60 @@ impl Certificate {
             self.read = read;
         }
     }
+}
+
+/// Where a certificate that is made here is kept, and its key.
+fn made(folder: &Path) -> (PathBuf, PathBuf) {
+    (folder.join("certificate.pem"), folder.join("key.pem"))
+}
+
+/// What is to be said of a certificate without serving with it.
+pub(crate) struct Inspection {
+    /// In words.
+    pub(crate) text: String,
+    /// It ends soon, and nobody here renews it.
+    pub(crate) ends_soon: bool,
+}
+
+/// Looks at the certificate, and makes none.
+///
+/// # Errors
+/// A sentence: it cannot be read, does not fit its key, or has ended.
+pub(crate) fn inspect(config: &TlsConfig, now: DateTime<Utc>) -> Result<Inspection, String> {
+    let (certificate, key, renewed) = match config {
+        TlsConfig::Files { certificate, key } => (certificate.clone(), key.clone(), false),
+        TlsConfig::SelfSigned { folder } => {
+            let (certificate, key) = made(folder);
+            if !certificate.exists() {
+                let text = format!("{} will be made at the start", certificate.display());
+                return Ok(Inspection { text, ends_soon: false });
+            }
+            (certificate, key, true)
+        }
+    };
+    let (chain, secret) = parse(&read(&certificate, &key)?, &certificate, &key)?;
+    let first = chain[0].clone();
+    Tls::new(chain, secret).map_err(|error| format!("TLS_CERT, TLS_KEY: {error}"))?;
+    let file = certificate.display();
+    let (_, parsed) = x509_parser::parse_x509_certificate(&first)
+        .map_err(|_| format!("TLS_CERT: {file} is no certificate that can be read."))?;
+    let moment = |time: x509_parser::time::ASN1Time| DateTime::from_timestamp(time.timestamp(), 0);
+    let (Some(begins), Some(ends)) =
+        (moment(parsed.validity().not_before), moment(parsed.validity().not_after))
+    else {
+        return Err(format!("TLS_CERT: {file} is valid at a time that no calendar has."));
+    };
+    let day = |at: DateTime<Utc>| at.format("%Y-%m-%d");
+    if now < begins {
+        return Err(format!("TLS_CERT: {file} is valid from {} on; is the clock right?", day(begins)));
+    }
+    if ends <= now && !renewed {
+        return Err(format!("TLS_CERT: {file} was valid until {}; renew it.", day(ends)));
+    }
+    let left = ends - now;
+    let by_itself = if renewed { ", and is made anew by itself" } else { "" };
+    let text = format!("{file} fits its key, and is valid for {} more days{by_itself}", left.num_days());
+    Ok(Inspection { text, ends_soon: left < SOON && !renewed })
 }
 
 fn read(certificate: &Path, key: &Path) -> Result<[Vec<u8>; 2], String> {

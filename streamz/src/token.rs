@@ -1,7 +1,7 @@
 //! `streamz token`: an access token of an account that exists, as a sign-in would give it.
 
 use chrono::Utc;
-use streamz_auth::{Email, RefreshToken, TokenIssuer};
+use streamz_auth::{Email, Keys, RefreshToken, TokenIssuer};
 use streamz_platform::config::Role;
 use streamz_platform::{Config, ConfigArgs};
 
@@ -12,7 +12,7 @@ use crate::store;
 pub(crate) async fn run(args: ConfigArgs, wanted: &TokenArgs) -> Result<(), Failure> {
     let config = Config::load(Role::Embedded, args)?;
     let email = Email::parse(&wanted.email).map_err(|error| Failure::unable(format!("--email: {error}")))?;
-    let key = config.signing.load().map_err(Failure::unable)?;
+    let keys = Keys::new(config.signing.load().map_err(Failure::unable)?);
     let store = store::open(&config.database, 1).await?;
     store::prepare(&store, &config.database).await?;
     let account = store.user_by_email(email.as_str()).await.map_err(Failure::unable)?;
@@ -26,7 +26,7 @@ pub(crate) async fn run(args: ConfigArgs, wanted: &TokenArgs) -> Result<(), Fail
         .await
         .map_err(Failure::unable)?;
     store.close().await;
-    let token = TokenIssuer::new(&key, config.tokens.access).issue(
+    let token = TokenIssuer::new(&keys, config.tokens.access).issue(
         streamz_protocol::UserId(account.user.id),
         family,
         now,

@@ -135,6 +135,19 @@ fn a_certificate_for_this_machine_is_made_and_kept() {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(folder.join("key.pem")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        // It is made anew while the process runs, when its end is near.
+        let note = std::fs::read_to_string(folder.join("names")).unwrap();
+        let (_, names) = note.split_once('\n').unwrap();
+        std::fs::write(folder.join("names"), format!("2026-01-01T00:00:00Z\n{names}")).unwrap();
+        let renewed = eventually(|| async {
+            let pem = std::fs::read(folder.join("certificate.pem")).ok()?;
+            let renewed = CertificateDer::from_pem_slice(&pem).ok().filter(|renewed| *renewed != trusted)?;
+            let stream = connect(&address(&server), &renewed, "localhost").await.ok()?;
+            Some((pem, stream))
+        });
+        let (pem, stream) = renewed.await;
+        assert!(ask(stream, PING).await.ends_with("pong"));
+        assert!(connect(&address(&server), &trusted, "localhost").await.is_err());
         // Whoever trusted it need not do so again.
         server.stop().await;
         server.start_again(&[]).await;

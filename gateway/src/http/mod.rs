@@ -3,7 +3,7 @@
 //! | file | one reason |
 //! |---|---|
 //! | `auth`, `sign_in`, `known` | accounts and sign-ins; who may try a password |
-//! | `devices`, `streams`, `ice_servers` | one resource each |
+//! | `devices`, `streams`, `ice_servers`, `public_keys` | one resource each |
 //! | `operations` | liveness, readiness, figures, status |
 //! | `openapi`, `responses` | the API's description |
 //! | `console` | the page that people use |
@@ -23,6 +23,7 @@ mod known;
 mod observe;
 mod openapi;
 mod operations;
+mod public_keys;
 mod responses;
 mod sign_in;
 mod streams;
@@ -91,6 +92,7 @@ fn api() -> OpenApiRouter<AppState> {
         .merge(devices::routes())
         .merge(streams::routes())
         .merge(ice_servers::routes())
+        .merge(public_keys::routes())
         .merge(operations::ping_route())
 }
 

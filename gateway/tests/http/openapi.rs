@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::fixture::{Api, request};
 
-/// The contract (section 4.1 of the design), and the WebSocket.
+/// What the contract has, the public keys, and the WebSocket.
 const ROUTES: &[(&str, &str)] = &[
     ("post", "/api/auth/register"),
     ("post", "/api/auth/login"),
@@ -23,6 +23,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("get", "/api/streams"),
     ("get", "/api/streams/{id}"),
     ("get", "/api/ice-servers"),
+    ("get", "/.well-known/jwks.json"),
     ("get", "/ping"),
     ("get", "/health"),
     ("get", "/ready"),

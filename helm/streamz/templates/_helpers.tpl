@@ -95,7 +95,12 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
   value: production
 {{ include "streamz.secretEnv" (list . .Values.database (include "streamz.urlsSecret" .) "DATABASE_URL") }}
 {{ include "streamz.secretEnv" (list . .Values.redis (include "streamz.urlsSecret" .) "REDIS_URL") }}
-{{ include "streamz.secretEnv" (list . .Values.jwt (include "streamz.keysSecret" .) "JWT_SECRET") }}
+# What the processes know each other by stays the same when it signs no more.
+- name: {{ ternary "JWT_SECRET" "BUS_SECRET" .Values.signingKeys.secretVerifies }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.jwt.existingSecret | default (include "streamz.keysSecret" .) }}
+      key: {{ ternary .Values.jwt.existingSecretKey "JWT_SECRET" (ne .Values.jwt.existingSecret "") }}
 - name: DRAIN_TIMEOUT
   value: {{ printf "%ds" (int .Values.drainTimeoutSeconds) }}
 {{- with .Values.allowedOrigins }}
@@ -147,22 +152,52 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- define "streamz.volumes" -}}
-{{- with .Values.ca }}
+{{- define "streamz.signingEnv" -}}
+{{- with .Values.signingKeys }}
 {{- if .existingSecret }}
+- name: JWT_KEYS_DIR
+  value: /etc/streamz/keys
+{{- with .signing }}
+- name: JWT_SIGNING_KEY
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "streamz.volumes" -}}
+{{- $root := index . 0 }}
+{{- $keys := and (eq (index . 1) "gateway") $root.Values.signingKeys.existingSecret }}
+{{- if or $keys $root.Values.ca.existingSecret }}
 volumes:
+{{- with $root.Values.ca }}
+{{- if .existingSecret }}
   - name: ca
     secret:
       secretName: {{ .existingSecret }}
       items: [{key: {{ .existingSecretKey | quote }}, path: ca.crt}]
 {{- end }}
 {{- end }}
+{{- if $keys }}
+  - name: signing-keys
+    secret:
+      secretName: {{ $keys }}
+      defaultMode: 0440
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "streamz.volumeMounts" -}}
-{{- if .Values.ca.existingSecret }}
+{{- $root := index . 0 }}
+{{- $keys := and (eq (index . 1) "gateway") $root.Values.signingKeys.existingSecret }}
+{{- if or $keys $root.Values.ca.existingSecret }}
 volumeMounts:
+{{- if $root.Values.ca.existingSecret }}
   - {name: ca, mountPath: /etc/streamz/ca, readOnly: true}
+{{- end }}
+{{- if $keys }}
+  - {name: signing-keys, mountPath: /etc/streamz/keys, readOnly: true}
+{{- end }}
 {{- end }}
 {{- end }}
 

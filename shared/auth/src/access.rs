@@ -1,23 +1,20 @@
-//! Access tokens: JWT (RFC 7519) signed with HS256, checked without asking anyone.
+//! Access tokens: JWT (RFC 7519), checked without asking anyone.
 //!
-//! The algorithm is pinned: a token that names another one is refused before any signature is looked at,
-//! so neither `alg: none` nor a public key passed off as a secret gets further (RFC 8725 section 3.1).
+//! The algorithm is the key's, see [`keys`](crate::keys): a token that names another one is refused before any signature
+//! is looked at, so neither `alg: none` nor a public key passed off as a secret gets further (RFC 8725 section 3.1).
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::jwk::JwkSet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use streamz_protocol::UserId;
 use uuid::Uuid;
 
-use crate::key::SigningKey;
+use crate::keys::Keys;
 
 /// The `iss` of every token.
 pub const ISSUER: &str = "streamz";
@@ -25,9 +22,6 @@ pub const ISSUER: &str = "streamz";
 pub const TOKEN_MAX_BYTES: usize = 4096;
 /// The most that clocks may disagree, see [`TokenVerifier::with_leeway`].
 pub const LEEWAY_MAX: Duration = Duration::from_secs(5);
-
-/// The header of every token that Streamz issues: `{"typ":"JWT","alg":"HS256"}`.
-const USUAL_HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9";
 
 /// What a valid token says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,18 +67,15 @@ impl AccessToken {
 /// Makes access tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct TokenIssuer {
-    key: Arc<EncodingKey>,
+    keys: Keys,
     lifetime: Duration,
 }
 
 impl TokenIssuer {
-    /// Signs with `key`; every token lives for `lifetime` (whole seconds, at least one).
+    /// Signs with what signs among `keys` at that moment; every token lives for `lifetime` (whole seconds, at least one).
     #[must_use]
-    pub fn new(key: &SigningKey, lifetime: Duration) -> Self {
-        Self {
-            key: Arc::new(EncodingKey::from_secret(key.bytes())),
-            lifetime: Duration::from_secs(lifetime.as_secs().max(1)),
-        }
+    pub fn new(keys: impl Into<Keys>, lifetime: Duration) -> Self {
+        Self { keys: keys.into(), lifetime: Duration::from_secs(lifetime.as_secs().max(1)) }
     }
 
     /// A token for `user`, in the refresh family `family`, issued `now`.
@@ -93,8 +84,9 @@ impl TokenIssuer {
         let iat = now.timestamp();
         let exp = iat.saturating_add_unsigned(self.lifetime.as_secs());
         let claims = WireClaims { sub: user.0, fam: family, iat, exp, iss: ISSUER.to_owned() };
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key)
-            .expect("an HMAC key signs, and these claims are plain JSON");
+        let keys = self.keys.now();
+        let token = jsonwebtoken::encode(&keys.signer.header, &claims, &keys.signer.key)
+            .expect("a key that signed when it was read signs, and these claims are plain JSON");
         AccessToken {
             token: token.into(),
             expires_at: DateTime::from_timestamp(exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC),
@@ -109,42 +101,32 @@ impl fmt::Debug for TokenIssuer {
     }
 }
 
-/// Checks access tokens, in a few microseconds and without I/O. Cheap to clone.
+/// Checks access tokens, in a few microseconds (a public key's: some tens) and without I/O. Cheap to clone.
 #[derive(Clone)]
 pub struct TokenVerifier {
-    inner: Arc<Verifier>,
-}
-
-struct Verifier {
-    key: DecodingKey,
-    validation: Validation,
+    keys: Keys,
     leeway: chrono::Duration,
 }
 
 impl TokenVerifier {
-    /// Accepts what [`TokenIssuer`] signs with the same key, until the second it expires.
+    /// Accepts what was signed with any of `keys`, until the second it expires.
     #[must_use]
-    pub fn new(key: &SigningKey) -> Self {
-        Self::with_leeway(key, Duration::ZERO)
+    pub fn new(keys: impl Into<Keys>) -> Self {
+        Self::with_leeway(keys, Duration::ZERO)
     }
 
     /// The same, for a fleet whose clocks differ: a token is accepted until `leeway` after its end, which
     /// is cut to whole seconds and [`LEEWAY_MAX`].
     #[must_use]
-    pub fn with_leeway(key: &SigningKey, leeway: Duration) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_issuer(&[ISSUER]);
-        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
-        // The library would ask the system for the time; here it is an argument.
-        validation.validate_exp = false;
+    pub fn with_leeway(keys: impl Into<Keys>, leeway: Duration) -> Self {
         let leeway = leeway.min(LEEWAY_MAX).as_secs();
-        Self {
-            inner: Arc::new(Verifier {
-                key: DecodingKey::from_secret(key.bytes()),
-                validation,
-                leeway: chrono::Duration::seconds(i64::try_from(leeway).unwrap_or(0)),
-            }),
-        }
+        Self { keys: keys.into(), leeway: chrono::Duration::seconds(i64::try_from(leeway).unwrap_or(0)) }
+    }
+
+    /// The public halves of the keys right now, for whoever checks tokens himself.
+    #[must_use]
+    pub fn public_keys(&self) -> JwkSet {
+        self.keys.now().public().clone()
     }
 
     /// What `token` says, if it is ours and still good at `now`.
@@ -156,9 +138,10 @@ impl TokenVerifier {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(TokenError::TooLong);
         }
-        check_algorithm(token)?;
-        let Verifier { key, validation, leeway } = &*self.inner;
-        let wire = jsonwebtoken::decode::<WireClaims>(token, key, validation).map_err(refusal)?.claims;
+        let keys = self.keys.now();
+        let by = keys.verifier(token)?;
+        let wire =
+            jsonwebtoken::decode::<WireClaims>(token, &by.key, &by.validation).map_err(refusal)?.claims;
         let time = |seconds| DateTime::from_timestamp(seconds, 0).ok_or(TokenError::Malformed);
         let claims = Claims {
             user: UserId(wire.sub),
@@ -167,7 +150,7 @@ impl TokenVerifier {
             expires_at: time(wire.exp)?,
         };
         // "on or after which the JWT MUST NOT be accepted" (RFC 7519 section 4.1.4).
-        if now.signed_duration_since(claims.expires_at) >= *leeway {
+        if now.signed_duration_since(claims.expires_at) >= self.leeway {
             return Err(TokenError::Expired { at: claims.expires_at });
         }
         Ok(claims)
@@ -184,25 +167,8 @@ impl TokenVerifier {
 
 impl fmt::Debug for TokenVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenVerifier").field("leeway", &self.inner.leeway).finish_non_exhaustive()
+        f.debug_struct("TokenVerifier").field("leeway", &self.leeway).finish_non_exhaustive()
     }
-}
-
-/// Tells another algorithm from a token that is no token at all. (The library knows only some algorithms
-/// and calls the others, `none` among them, bad JSON.)
-fn check_algorithm(token: &str) -> Result<(), TokenError> {
-    #[derive(Deserialize)]
-    struct Head<'a> {
-        #[serde(borrow)]
-        alg: std::borrow::Cow<'a, str>,
-    }
-    let (header, _) = token.split_once('.').ok_or(TokenError::Malformed)?;
-    if header == USUAL_HEADER {
-        return Ok(());
-    }
-    let json = URL_SAFE_NO_PAD.decode(header).map_err(|_| TokenError::Malformed)?;
-    let head: Head<'_> = serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)?;
-    if head.alg == "HS256" { Ok(()) } else { Err(TokenError::WrongAlgorithm) }
 }
 
 fn refusal(error: jsonwebtoken::errors::Error) -> TokenError {
@@ -223,9 +189,12 @@ pub enum TokenError {
     /// Not three base64url parts with the claims that an access token has.
     #[error("the token is not an access token")]
     Malformed,
-    /// Unsigned, or signed with something else than HS256.
-    #[error("the token is not signed with HS256")]
+    /// Unsigned, or signed in another way than its key does.
+    #[error("the token is not signed in the way of its key")]
     WrongAlgorithm,
+    /// Its `kid` names no key that we have (any more); or it has none, and we have no secret.
+    #[error("the token is signed with a key that is not known here")]
+    UnknownKey,
     /// Signed with another key, or changed since.
     #[error("the token's signature is wrong")]
     BadSignature,

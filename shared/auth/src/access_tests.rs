@@ -1,8 +1,15 @@
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::SigningKey;
+
+/// The header of every token that a secret signs: `{"typ":"JWT","alg":"HS256"}`.
+const USUAL_HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9";
 
 const SECRET: &str = "3f8a1d0c9b7e6254f1a0d8c3b6e97542";
 const LIFETIME: Duration = Duration::from_secs(900);

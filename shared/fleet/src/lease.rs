@@ -42,7 +42,7 @@ pub enum JoinError {
     #[error("DATABASE_URL: {0}")]
     Register(RegisterError),
     /// Others that live have another key: they would wait for this process for ever.
-    #[error("JWT_SECRET is not the one that {0} has; all processes of a fleet share one")]
+    #[error("BUS_SECRET, or else JWT_SECRET is not the one that {0} has; all processes of a fleet share one")]
     OtherKey(String),
     /// The process was told to end before the store answered.
     #[error("DATABASE_URL: ended before the database answered")]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
-use streamz_auth::{IceServers, KeyError, PoolSize, SigningKey};
+use streamz_auth::{IceServers, KeyFolder, KeySet, KeysError, PoolSize, SigningKey};
 use streamz_protocol::Limits;
 
 use crate::telemetry::TelemetryConfig;
@@ -26,6 +26,7 @@ mod reader;
 mod secrets;
 mod sections;
 mod services;
+mod signing;
 mod tls;
 mod turn;
 
@@ -87,8 +88,10 @@ pub struct Config {
     pub database_pool: NonZeroU32,
     /// `REDIS_URL`.
     pub bus: BusConfig,
-    /// `JWT_SECRET`, or where the generated key is.
+    /// `JWT_SECRET`, `JWT_KEYS_DIR` and `JWT_SIGNING_KEY`, or where the generated key is. A node has no use for it.
     pub signing: SigningSource,
+    /// `BUS_SECRET`, or else `JWT_SECRET`; there is one in the roles of a fleet.
+    pub bus_secret: Option<SecretString>,
     /// `JWT_EXPIRY`, `JWT_LEEWAY`, `REFRESH_EXPIRY`.
     pub tokens: TokenConfig,
     /// `ALLOWED_ORIGINS`.
@@ -121,24 +124,27 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// Where the key behind the access tokens comes from.
+/// Where the keys behind the access tokens come from.
 #[derive(Clone, Debug)]
 pub enum SigningSource {
     /// `JWT_SECRET`.
     Secret(SecretString),
     /// A file that is made on the first start.
     KeyFile(PathBuf),
+    /// `JWT_KEYS_DIR`, and what else there is.
+    Folder(KeyFolder),
 }
 
 impl SigningSource {
-    /// The key. Reads or makes the file, so once, at the start.
+    /// The keys. Reads the files, or makes the one; blocking.
     ///
     /// # Errors
-    /// [`KeyError`], which names the file.
-    pub fn load(&self) -> Result<SigningKey, KeyError> {
+    /// [`KeysError`], which names the file.
+    pub fn load(&self) -> Result<KeySet, KeysError> {
         match self {
-            Self::Secret(secret) => Ok(SigningKey::from_secret(secret)),
-            Self::KeyFile(path) => SigningKey::load_or_create(path),
+            Self::Secret(secret) => Ok(KeySet::of_secret(&SigningKey::from_secret(secret))),
+            Self::KeyFile(path) => Ok(KeySet::of_secret(&SigningKey::load_or_create(path)?)),
+            Self::Folder(folder) => folder.load(),
         }
     }
 }
@@ -224,7 +230,8 @@ impl Config {
             admin,
             tls: tls::read_tls(r, role, &data_dir),
             database_pool: sections::read_nonzero(r, "DATABASE_POOL", 1000),
-            signing: sections::read_signing(r, environment, shared, &data_dir, &mut warnings),
+            signing: signing::read_signing(r, role, environment, shared, &data_dir, &mut warnings),
+            bus_secret: signing::read_bus_secret(r, role, environment, &mut warnings),
             tokens: sections::read_tokens(r),
             origins: sections::read_origins(r, environment, &mut warnings),
             trusted_proxies: sections::read_proxies(r, environment, &mut warnings),

@@ -47,8 +47,11 @@ impl Store {
     /// # Errors
     /// [`MigrateError`]; migrations that ran before the failing one stay.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
-        if let Some(version) = self.old_server().await? {
-            return Err(MigrateError::OldServer(version));
+        match self.check_schema().await? {
+            // Whoever may read what was done, but change no table, finds nothing to do.
+            SchemaState::UpToDate => return Ok(()),
+            SchemaState::OldServer(version) => return Err(MigrateError::OldServer(version)),
+            _ => {}
         }
         let outcome = match &self.db {
             Db::Pg(pool) => run_unhurried(pool).await,

@@ -26,8 +26,10 @@ mod postgres;
 mod programs;
 mod redis;
 mod supervisor;
+mod tls;
 
 pub use coturn::Coturn;
 pub use error::StartError;
 pub use postgres::Postgres;
-pub use redis::Redis;
+pub use redis::{Redis, RedisOptions};
+pub use tls::Authority;

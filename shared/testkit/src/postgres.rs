@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::StartError;
 use crate::programs::{debian_postgres_folders, folder_of};
 use crate::supervisor::{RunAs, Supervisor};
+use crate::tls::Authority;
 
 const PACKAGE: &str = "postgresql";
 
@@ -18,7 +19,7 @@ while read -r order port; do
     init) "$1/initdb" -D "$dir/data" -A trust -U postgres --no-sync --no-locale -E UTF8 ;;
     start) "$1/pg_ctl" -D "$dir/data" -w -t 60 -l "$dir/server.log" -o "-p $port -c listen_addresses=127.0.0.1 \
       -c unix_socket_directories='' -c fsync=off -c full_page_writes=off \
-      -c max_connections=300 -c authentication_timeout=10s -c shared_buffers=32MB -c autovacuum=off -c log_line_prefix='%d '" start ;;
+      -c max_connections=300 -c authentication_timeout=10s -c shared_buffers=32MB -c autovacuum=off -c log_line_prefix='%d ' $more" start ;;
     stop) "$1/pg_ctl" -D "$dir/data" -w -m fast stop ;;
     crash) "$1/pg_ctl" -D "$dir/data" -w -m immediate stop ;;
     *) false ;;
@@ -43,11 +44,25 @@ impl Postgres {
     /// # Errors
     /// [`StartError`]: Postgres is not installed, or does not start.
     pub fn start() -> Result<Self, StartError> {
+        Self::start_script("more=\n")
+    }
+
+    /// Starts a server that speaks TLS to whoever asks for it, with a certificate of this authority for `localhost` and
+    /// `127.0.0.1`.
+    ///
+    /// # Errors
+    /// [`StartError`]: Postgres is not installed, or does not start.
+    pub fn start_tls(authority: &Authority) -> Result<Self, StartError> {
+        let more = "more=\"-c ssl=on -c ssl_cert_file=$dir/server.crt -c ssl_key_file=$dir/server.key\"\n";
+        Self::start_script(&format!("{}{more}", authority.script()))
+    }
+
+    fn start_script(beginning: &str) -> Result<Self, StartError> {
         let folders = debian_postgres_folders();
         let bin = folder_of("pg_ctl", PACKAGE, &folders)?;
         folder_of("initdb", PACKAGE, &folders)?;
         let psql = folder_of("psql", PACKAGE, &folders)?.join("psql");
-        let supervisor = Supervisor::start(SCRIPT, &bin, &RunAs::Postgres)?;
+        let supervisor = Supervisor::start(&format!("{beginning}{SCRIPT}"), &bin, &RunAs::Postgres)?;
         supervisor.order("init")?;
         let port = supervisor.start_on_free_port()?;
         Ok(Self { supervisor, psql, port, databases: AtomicU32::new(0) })

@@ -7,26 +7,32 @@ use std::sync::OnceLock;
 use crate::StartError;
 use crate::programs::folder_of;
 use crate::supervisor::{RunAs, Supervisor};
+use crate::tls::Authority;
 
 const PACKAGE: &str = "redis-server";
 
 // It is up when the server on the port says that it is this process: another one may have taken the port.
 const SCRIPT: &str = r#"
 if [ -n "$password" ]; then export REDISCLI_AUTH="$password"; fi
+cli() { redis-cli ${tls:+--tls --cacert "$dir/ca.crt"} -p "$1" info server </dev/null; }
 pid=
 while read -r order port; do
   case $order in
     start)
-      "$1/redis-server" --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$dir" \
-        --logfile "$dir/server.log" --daemonize no ${password:+--requirepass "$password"} </dev/null &
+      plain=$port
+      if [ -n "$tls" ]; then plain=0; fi
+      "$1/redis-server" "$dir/server.conf" --port "$plain" --bind 127.0.0.1 --save '' --appendonly no --dir "$dir" \
+        --logfile "$dir/server.log" --daemonize no ${password:+--requirepass "$password"} \
+        ${tls:+--tls-port "$port" --tls-cert-file "$dir/server.crt" --tls-key-file "$dir/server.key" \
+        --tls-ca-cert-file "$dir/ca.crt" --tls-auth-clients no} </dev/null &
       pid=$!
       tries=0
-      until redis-cli -p "$port" info server </dev/null | grep -q "^process_id:$pid"; do
+      until cli "$port" | grep -q "^process_id:$pid"; do
         tries=$((tries + 1))
         if [ $tries -ge 1000 ] || ! kill -0 "$pid"; then break; fi
         sleep 0.01
       done
-      redis-cli -p "$port" info server </dev/null | grep -q "^process_id:$pid" ;;
+      cli "$port" | grep -q "^process_id:$pid" ;;
     stop) kill -CONT "$pid"; kill -KILL "$pid"; wait "$pid"; pid=; true ;;
     pause) kill -STOP "$pid" ;;
     resume) kill -CONT "$pid" ;;
@@ -44,6 +50,18 @@ pub struct Redis {
     cli: PathBuf,
     port: u16,
     password: &'static str,
+    tls: bool,
+}
+
+/// How a server is to differ from a plain one.
+#[derive(Default)]
+pub struct RedisOptions<'a> {
+    /// Of the user `default`, who may do everything; letters and digits. The empty one is none.
+    pub password: &'static str,
+    /// Other users, in the words of Redis' ACL: a name, then rules.
+    pub users: &'a [&'a str],
+    /// It speaks TLS and nothing else, with a certificate of this authority for `localhost` and `127.0.0.1`.
+    pub tls: Option<&'a Authority>,
 }
 
 impl Redis {
@@ -63,13 +81,29 @@ impl Redis {
     /// # Panics
     /// If the password has other characters.
     pub fn start_with_password(password: &'static str) -> Result<Self, StartError> {
+        Self::start_with(&RedisOptions { password, ..RedisOptions::default() })
+    }
+
+    /// Starts a server of another kind.
+    ///
+    /// # Errors
+    /// [`StartError`]: Redis is not installed, or does not start.
+    ///
+    /// # Panics
+    /// If the password has other characters than letters and digits.
+    pub fn start_with(options: &RedisOptions<'_>) -> Result<Self, StartError> {
+        let RedisOptions { password, users, tls } = options;
         assert!(password.bytes().all(|byte| byte.is_ascii_alphanumeric()), "letters and digits");
         let bin = folder_of("redis-server", PACKAGE, &[])?;
         let cli = folder_of("redis-cli", PACKAGE, &[])?.join("redis-cli");
-        let script = format!("password={password}\n{SCRIPT}");
+        let certificate = tls.map(Authority::script).unwrap_or_default();
+        let users: String = users.iter().map(|user| format!("user {user}\n")).collect();
+        let users = format!("cat >\"$dir/server.conf\" <<'EOF'\n{users}EOF\n");
+        let tls = if tls.is_some() { "yes" } else { "" };
+        let script = format!("password={password}\ntls={tls}\n{certificate}{users}{SCRIPT}");
         let supervisor = Supervisor::start(&script, &bin, &RunAs::Self_)?;
         let port = supervisor.start_on_free_port()?;
-        Ok(Self { supervisor, cli, port, password })
+        Ok(Self { supervisor, cli, port, password, tls: !tls.is_empty() })
     }
 
     /// The server that all tests of this process share. Do not stop or pause it.
@@ -85,7 +119,8 @@ impl Redis {
     #[must_use]
     pub fn url(&self) -> String {
         let login = if self.password.is_empty() { String::new() } else { format!(":{}@", self.password) };
-        format!("redis://{login}127.0.0.1:{}/", self.port)
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        format!("{scheme}://{login}127.0.0.1:{}/", self.port)
     }
 
     /// Runs a command through `redis-cli` and returns what it prints.
@@ -96,6 +131,9 @@ impl Redis {
         let mut command = Command::new(&self.cli);
         if !self.password.is_empty() {
             command.env("REDISCLI_AUTH", self.password);
+        }
+        if self.tls {
+            command.arg("--tls").arg("--cacert").arg(self.supervisor.file("ca.crt"));
         }
         let output = command
             .args(["-p", &self.port.to_string()])

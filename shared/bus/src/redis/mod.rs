@@ -33,7 +33,7 @@
 //! - Redis closes the connection of a subscriber that does not read fast enough (`client-output-buffer-limit pubsub`, 32 MiB,
 //!   or 8 MiB for a minute). It is made anew, and the links send again what was lost; a process that is often cut
 //!   off is too slow, or the limit too low.
-//! - A user of Redis' ACL needs `+publish +subscribe +ping +hello +info` and the channels `&streamz:*`; without `+info` a
+//! - A user of Redis' ACL needs `+hello +publish +subscribe +info` and the channels `&streamz:*`; without `+info` a
 //!   restart of an instance is seen by its lost connections only.
 //! - Redis 6.0 or newer (or what speaks RESP3 as it does).
 //!

@@ -108,8 +108,14 @@ variables! {
         "Database connections of one process";
     redis_url "REDIS_URL" Rule("embedded: none; required in the fleet roles") secret
         "Comma list of independent Redis instances, redis:// or rediss://; one is enough, two survive a failure";
-    jwt_secret "JWT_SECRET" Rule("development, embedded: a key generated in DATA_DIR; required otherwise") secret
+    jwt_secret "JWT_SECRET" Rule("development, embedded: a key generated in DATA_DIR; else required, or JWT_KEYS_DIR") secret
         "Secret that signs access tokens, the same in the whole fleet; at least 32 bytes in production";
+    jwt_keys_dir "JWT_KEYS_DIR" Rule("none: the secret signs") shown
+        "Folder of key files for access tokens, KID.pem each: Ed25519, P-256 or RSA; read again when they change";
+    jwt_signing_key "JWT_SIGNING_KEY" Rule("none: the secret signs, the key files verify") shown
+        "Name (without .pem) of the private key in JWT_KEYS_DIR that signs; the others, and the secret if there is one, verify";
+    bus_secret "BUS_SECRET" Rule("JWT_SECRET") secret
+        "Secret by which the processes of a fleet know each other, the same in all; at least 32 bytes in production";
     jwt_expiry "JWT_EXPIRY" Value("15m") shown
         "Life of an access token";
     jwt_leeway "JWT_LEEWAY" Value("0s") shown

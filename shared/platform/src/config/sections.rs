@@ -14,7 +14,7 @@ use super::otlp::read_otlp;
 use super::reader::{DurationText, Reader, SizeText};
 use super::secrets;
 use super::services::{self, BusConfig, DatabaseConfig};
-use super::{Environment, HttpLimits, MessageRate, Retention, Role, SigningSource, TokenConfig};
+use super::{Environment, HttpLimits, MessageRate, Retention, Role, TokenConfig};
 use crate::telemetry::{LogFilter, TelemetryConfig};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -87,29 +87,8 @@ pub(super) fn read_database(r: &mut Reader<'_>, role: Role, data_dir: &Path) -> 
     database.unwrap_or_else(|| services::sqlite_default(data_dir))
 }
 
-pub(super) fn read_signing(
-    r: &mut Reader<'_>,
-    environment: Environment,
-    shared: bool,
-    data_dir: &Path,
-    warnings: &mut Vec<String>,
-) -> SigningSource {
-    let advice = "write at least 32 random bytes, such as the output of `openssl rand -base64 32`";
-    let production = environment == Environment::Production;
-    let Some(secret) = r.text("JWT_SECRET") else {
-        if production {
-            r.problem("JWT_SECRET", format!("is missing: with ENV=production {advice}."));
-        } else if shared {
-            r.problem("JWT_SECRET", format!("is missing: all processes of a fleet share it; {advice}."));
-        }
-        return SigningSource::KeyFile(data_dir.join("key"));
-    };
-    judge(r, environment, warnings, ("JWT_SECRET", secret), secrets::SIGNING_MIN_BYTES, advice);
-    SigningSource::Secret(secret.into())
-}
-
 /// A weak secret is a problem in production, and worth a word in development.
-fn judge(
+pub(super) fn judge(
     r: &mut Reader<'_>,
     environment: Environment,
     warnings: &mut Vec<String>,

@@ -6,6 +6,7 @@ use super::sections::DAY;
 use super::*;
 
 mod production;
+mod signing;
 
 const STRONG: &str = "pUoDkU5Lk0T4mK1o9yZ4b0d3Q1jYw6Xn8vR2sT7uVwE=";
 const POSTGRES: &str = "postgres://ann:pass%20word@db.example:5432/streamz?sslmode=require";
@@ -131,6 +132,9 @@ fn every_variable_takes_the_good_and_names_the_bad() {
             "redis://host:6379",
         ),
         ("JWT_SECRET", &[STRONG, "short"], &[], ""),
+        ("BUS_SECRET", &[STRONG, "short"], &[], ""),
+        ("JWT_KEYS_DIR", &["/etc/streamz/keys", "keys"], &[], ""),
+        ("JWT_SIGNING_KEY", &["2026-11", "a.pem", "A_b.c"], &["a/b", "a b", ".a"], "without .pem"),
         ("JWT_EXPIRY", &["24h", "15m", "1h 30m", "1s", "30d"], time, "with its unit"),
         ("JWT_LEEWAY", &["0s", "5s"], &["6s", "5"], "from 0s to 5s"),
         ("REFRESH_EXPIRY", &["30d", "400d", "15m"], time, "with its unit"),
@@ -245,9 +249,13 @@ fn every_variable_takes_the_good_and_names_the_bad() {
         ("DRAIN_TIMEOUT", &["0s", "10m"], time, "0s to 10m"),
     ];
     for (name, goods, bads, advice) in rows {
-        // Redis alone asks for company.
-        let company: &[_] = &[("DATABASE_URL", POSTGRES), ("JWT_SECRET", STRONG)];
-        let company = if *name == "REDIS_URL" { company } else { &[] };
+        // These ask for company.
+        let company: &[_] = match *name {
+            "REDIS_URL" => &[("DATABASE_URL", POSTGRES), ("JWT_SECRET", STRONG)],
+            "JWT_KEYS_DIR" => &[("JWT_SECRET", STRONG)],
+            "JWT_SIGNING_KEY" => &[("JWT_KEYS_DIR", "keys")],
+            _ => &[],
+        };
         let with = |value| [&[(*name, value)], company].concat();
         for value in *goods {
             if let Err(errors) = read(Role::Embedded, &with(value)) {
@@ -389,6 +397,8 @@ fn debug_shows_no_secret() {
         ("DATABASE_URL", "postgres://u:s3cret@db/x"),
         ("REDIS_URL", "redis://:s3cret@r"),
         ("JWT_SECRET", "s3cret"),
+        ("JWT_KEYS_DIR", "keys"),
+        ("BUS_SECRET", "s3cret"),
         ("TURN_URLS", "turn:t"),
         ("TURN_SECRET", "s3cret"),
     ])

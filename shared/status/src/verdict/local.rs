@@ -17,7 +17,7 @@ pub(super) fn found(status: &Status, names: &dyn Fn(&str) -> String) -> Vec<Foun
     }
     if status.refused_envelopes > 0 {
         let text = format!(
-            "{} on Redis dropped by {me}: another JWT_SECRET, another version, or somebody else's",
+            "{} on Redis dropped by {me}: another BUS_SECRET or JWT_SECRET, another version, or somebody else's",
             count(status.refused_envelopes, "envelope")
                 + if status.refused_envelopes == 1 { " was" } else { " were" }
         );
