@@ -149,7 +149,8 @@ export function callDesk({ connection, watched, watching, over }) {
       silence();
       chime(true);
     }, silence);
-    call.on("declined", () => toast("One device declined."));
+    // Of one that was rung, its end says it.
+    call.on("declined", () => call.peerId === null && toast("One device declined."));
     remember();
     call.on("state", remember);
     // A server that has forgotten the call gives it another id.
