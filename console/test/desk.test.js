@@ -1,12 +1,15 @@
 // Which calls a page is in, and what it sends in them, in Chromium: through rings at once, reloads, and cameras that fail.
 
 import assert from "node:assert/strict";
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import { assertAccessible, assertClean, decodes, launch, live, openPage, person, rename, serve, signIn, signUp } from "./support/console.js";
 
 let server;
 let browser;
-let contexts = [];
+let undo = [];
 before(async () => {
   server = await serve();
   browser = await launch();
@@ -16,7 +19,7 @@ after(async () => {
   await server?.stop();
 });
 afterEach(async () => {
-  for (const context of contexts.splice(0)) await context.close();
+  while (undo.length > 0) await undo.pop()();
 });
 
 /** Takes note of what a page asks for, gets and sends; and makes the browser ask the person, or the camera fail. */
@@ -55,7 +58,7 @@ async function devices(...wanted) {
   const pages = [];
   for (const [name, type] of wanted) {
     const context = await browser.newContext({ permissions: ["camera", "microphone"] });
-    contexts.push(context);
+    undo.push(() => context.close());
     await context.addInitScript(watchMedia);
     const page = await openPage(context, server.url, pages.length === 0 ? "/" : "/#join");
     await (pages.length === 0 ? signUp(page, account) : signIn(page, account));
@@ -245,9 +248,14 @@ describe("a camera", () => {
   it("that may be watched has several viewers at once, and a call beside them", async () => {
     const { pages: [laptop, camera, phone] } = await devices(LAPTOP, ["Porch", "camera"], PHONE);
     const toggle = camera.getByRole("switch", { name: "Answer as a camera" });
-    await toggle.click();
-    // It connects anew, to say that it takes several; nobody who uses the keyboard is thrown elsewhere.
-    await live(camera);
+    // It connects anew, to say how many streams it takes.
+    const anew = async (streams, act) => {
+      const [socket] = await Promise.all([camera.waitForEvent("websocket"), act()]);
+      assert.equal(new URL(socket.url()).searchParams.get("max_streams"), streams);
+      await live(camera);
+    };
+    await anew("5", () => toggle.click());
+    // Nobody who uses the keyboard is thrown elsewhere.
     assert.equal(await toggle.evaluate((element) => element === document.activeElement), true);
     await laptop.getByText("3 devices, 3 online").waitFor();
     for (const page of [laptop, phone]) {
@@ -275,12 +283,13 @@ describe("a camera", () => {
     await decodes(phone);
     assert.equal(await camera.getByRole("dialog").count(), 0);
 
-    await toggle.click();
-    await over(phone);
+    await anew("1", async () => {
+      await toggle.click();
+      await over(phone);
+    });
     await camera.waitForFunction(() => globalThis.given.every(({ readyState }) => readyState === "ended"));
     // From now on it asks, and takes one.
     await laptop.getByText("3 devices, 3 online").waitFor();
-    await live(camera);
     await press(laptop, "Ask for the picture of Porch");
     await press(camera, "Share camera");
     await decodes(laptop);
@@ -312,7 +321,13 @@ describe("what ends for good", () => {
     await laptop.getByLabel("Message", { exact: true }).fill("hello");
     await laptop.keyboard.press("Enter");
     await tv.getByText("hello").waitFor();
-    await laptop.getByLabel("Files to send").setInputFiles({ name: "film.bin", mimeType: "video/mp4", buffer: Buffer.alloc(48 * 1_048_576) });
+    // Large enough to be on its way for a while; it takes no room on the disk.
+    const folder = await mkdtemp(join(tmpdir(), "streamz-console-"));
+    undo.push(() => rm(folder, { recursive: true }));
+    const film = join(folder, "film.bin");
+    await writeFile(film, "");
+    await truncate(film, 128 * 1_048_576);
+    await laptop.getByLabel("Files to send").setInputFiles(film);
     await laptop.locator(".mine .file", { hasText: "film.bin" }).getByText(/^\d\d? %$/).waitFor();
     await press(tv, "Hang up");
     await laptop.getByText("film.bin was not sent.").waitFor();

@@ -65,6 +65,7 @@ async function enter(user) {
     known.startedAt = Date.now();
     known.state = null;
     frame.banner(null);
+    tick();
     takes = streamsTaken();
     /** @type {import("../client/index.js").Connection} */
     let opened;
