@@ -1,10 +1,12 @@
 //! The gateway: HTTP API and WebSocket sessions.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod audit;
 pub mod authenticate;
 mod connections;
 pub mod fleet;
 mod frames;
+pub mod gate;
 pub mod http;
 pub mod hubs;
 mod identity;

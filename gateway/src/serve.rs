@@ -29,6 +29,7 @@ use tower::Service;
 pub use socket::Socket;
 pub use tls::{Tls, UnusableCertificate};
 
+use crate::gate::{Gate, Shed};
 use crate::problem::{Code, PROBLEM_JSON, Problem};
 use leftover::Leftover;
 use socket::{HeadTimer, Stream};
@@ -71,18 +72,20 @@ pub async fn serve(
     options: ServeOptions,
     shutdown: CancellationToken,
 ) -> ServeReport {
-    serve_with(listener, router, options, None, shutdown).await
+    serve_with(listener, router, options, None, None, shutdown).await
 }
 
-/// The same over TLS. A handshake may take as long as the head of a request; plain HTTP is sent to `https://`.
-pub async fn serve_tls(
+/// The same behind a gate, over TLS if there is a certificate. A handshake may take as long as the head of a request;
+/// plain HTTP is sent to `https://`.
+pub async fn serve_guarded(
     listener: TcpListener,
     router: Router,
     options: ServeOptions,
-    tls: Tls,
+    tls: Option<Tls>,
+    gate: Gate,
     shutdown: CancellationToken,
 ) -> ServeReport {
-    serve_with(listener, router, options, Some(tls), shutdown).await
+    serve_with(listener, router, options, tls, Some(gate), shutdown).await
 }
 
 async fn serve_with(
@@ -90,6 +93,7 @@ async fn serve_with(
     router: Router,
     options: ServeOptions,
     tls: Option<Tls>,
+    gate: Option<Gate>,
     shutdown: CancellationToken,
 ) -> ServeReport {
     let places = Arc::new(Semaphore::new(options.max_connections.get().min(Semaphore::MAX_PERMITS)));
@@ -101,7 +105,7 @@ async fn serve_with(
             // Whoever has ended gives its memory back.
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
+                Ok((stream, peer)) => match let_in(&places, gate.as_ref()) {
                     Ok(place) => {
                         prepare(&stream);
                         let (router, shutdown) = (router.clone(), shutdown.clone());
@@ -116,7 +120,7 @@ async fn serve_with(
                             }
                         };
                     }
-                    Err(_) => turn_away(stream, tls.is_some()),
+                    Err(cause) => turn_away(stream, cause, tls.is_some()),
                 },
                 Err(error) => pause_after(&error, &shutdown).await,
             },
@@ -129,6 +133,11 @@ async fn serve_with(
     let cut_off = if in_time { 0 } else { connections.len() };
     connections.shutdown().await;
     ServeReport { cut_off }
+}
+
+fn let_in(places: &Arc<Semaphore>, gate: Option<&Gate>) -> Result<OwnedSemaphorePermit, Shed> {
+    gate.map_or(Ok(()), Gate::connection)?;
+    Arc::clone(places).try_acquire_owned().map_err(|_| Shed::Connections)
 }
 
 /// Finds out what a new connection speaks, and goes on with that.
@@ -201,18 +210,19 @@ fn prepare(stream: &TcpStream) {
 }
 
 /// Says why, as far as that is possible without waiting for anybody, and closes.
-fn turn_away(stream: TcpStream, tls: bool) {
+fn turn_away(stream: TcpStream, cause: Shed, tls: bool) {
     metrics::counter!("streamz_connections_refused_total").increment(1);
+    Gate::count(cause);
     if tls {
         // It would take a handshake to say anything.
         return;
     }
-    let problem =
-        Problem::new(Code::Busy, "This server has as many connections as it takes; come again in a moment.");
+    let problem = Problem::new(Code::Busy, "This server has more to do than it can; come again in a moment.");
     let body = problem.to_json(None);
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\n\
-         retry-after: 1\r\nconnection: close\r\n\r\n{body}",
+         retry-after: 1\r\nx-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n\
+         content-security-policy: default-src 'none'; frame-ancestors 'none'\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
     // It fits into the empty buffer of a new socket; a client that is gone already needs no answer.

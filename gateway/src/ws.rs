@@ -20,7 +20,10 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_util::task::TaskTracker;
 
+use crate::audit::About;
 use crate::authenticate::{AuthFailure, Identity, authenticate, bearer};
+use crate::gate::Gate;
+use crate::http::ClientAddress;
 use crate::problem::{Code, Problem};
 use crate::socket::{Authority, Connection, Sockets};
 use crate::state::AppState;
@@ -62,7 +65,16 @@ async fn connect(State(state): State<AppState>, web_sockets: WebSockets, request
     };
     let config = config(&web_sockets.sockets.limits);
     let protocol = offered.v1.then_some(SUBPROTOCOL);
-    match admit(&state, &web_sockets, &parts.headers, &parts.uri, &offered).await {
+    let ClientAddress(address) = ClientAddress::of(&parts, &state);
+    // Until the hub has answered: a connection counts by itself.
+    let admitted = match state.gate().request(address) {
+        Ok(_place) => admit(&state, &web_sockets, &parts.headers, &parts.uri, &offered).await,
+        Err(cause) => {
+            Gate::count(cause);
+            Err(Refusal::Closed(CloseCode::Unavailable))
+        }
+    };
+    match admitted {
         Ok(connection) => {
             metrics::counter!("streamz_connects_total", "outcome" => "accepted").increment(1);
             let (response, upgrading) = upgrade.accept(protocol);
@@ -71,6 +83,7 @@ async fn connect(State(state): State<AppState>, web_sockets: WebSockets, request
         }
         Err(refusal) => {
             metrics::counter!("streamz_connects_total", "outcome" => refusal.label()).increment(1);
+            refusal.note(&state);
             match refusal {
                 refusal if offered.v1 => {
                     let (response, upgrading) = upgrade.accept(protocol);
@@ -126,6 +139,19 @@ impl Refusal {
             Refusal::Closed(code) | Refusal::Failed(code, _) => code.as_str(),
             Refusal::Problem(_) => "bad_request",
         }
+    }
+
+    /// For the audit log: that somebody is not who they should be, or a page not one of ours. That a token has lapsed, or
+    /// that there is none, is everyday.
+    fn note(&self, state: &AppState) {
+        let reason = match self {
+            Refusal::Failed(_, AuthFailure::Invalid(_)) => "invalid_token",
+            Refusal::Failed(_, AuthFailure::Revoked) | Refusal::Closed(CloseCode::Revoked) => "revoked",
+            Refusal::Closed(CloseCode::InvalidToken) => "user_gone",
+            Refusal::Problem(problem) if problem.code() == Code::ForbiddenOrigin => "forbidden_origin",
+            _ => return,
+        };
+        state.audit().refused("connect.refused", About { reason: Some(reason), ..About::default() });
     }
 
     fn close_frame(&self) -> CloseFrame {

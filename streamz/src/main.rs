@@ -11,12 +11,14 @@ mod lock;
 mod maintenance;
 mod migrate;
 mod node;
+mod pressure;
 mod process;
 mod status;
 mod store;
 mod tls;
 mod token;
 mod turn;
+mod waiting;
 
 use std::process::ExitCode;
 

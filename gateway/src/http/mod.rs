@@ -3,15 +3,18 @@
 //! | file | one reason |
 //! |---|---|
 //! | `auth`, `sign_in`, `known` | accounts and sign-ins; who may try a password |
+//! | `account` | what people do with an account that they have |
 //! | `devices`, `streams`, `ice_servers` | one resource each |
 //! | `operations` | liveness, readiness, figures, status |
 //! | `openapi`, `responses` | the API's description |
 //! | `console` | the page that people use |
 //! | `body`, `uri`, `fields`, `client` | what a request says, checked |
 //! | `observe` | around every request: id, span, figures, the form of errors |
+//! | `shed` | requests beyond what may be under way |
 //!
-//! The layers, from the outside: `observe`, CORS, the check of the percent-encoding, the time limit, panics.
+//! The layers, from the outside: `observe`, CORS, the check of the percent-encoding, shedding, the time limit, panics.
 
+mod account;
 mod auth;
 mod body;
 mod client;
@@ -24,6 +27,7 @@ mod observe;
 mod openapi;
 mod operations;
 mod responses;
+mod shed;
 mod sign_in;
 mod streams;
 mod uri;
@@ -43,7 +47,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use client::ClientAddress;
-pub(crate) use known::KnownClients;
+pub(crate) use known::{KnownClients, network};
 pub use observe::{REQUEST_ID, RequestId};
 pub(crate) use uri::is_well_formed;
 
@@ -88,6 +92,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(auth::routes())
+        .merge(account::routes())
         .merge(devices::routes())
         .merge(streams::routes())
         .merge(ice_servers::routes())
@@ -100,6 +105,7 @@ fn with_layers(routes: Router<AppState>, state: AppState) -> Router {
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(DefaultBodyLimit::max(settings.http.body_bytes))
         .layer(from_fn_with_state(state.clone(), observe::within))
+        .layer(from_fn_with_state(state.clone(), shed::shed))
         .layer(from_fn(uri::check))
         .layer(cors(settings))
         .layer(from_fn(observe::observe))
