@@ -22,8 +22,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::About;
 use crate::authenticate::{AuthFailure, Identity, authenticate, bearer};
-use crate::gate::Gate;
-use crate::http::ClientAddress;
 use crate::problem::{Code, Problem};
 use crate::socket::{Authority, Connection, Sockets};
 use crate::state::AppState;
@@ -65,16 +63,7 @@ async fn connect(State(state): State<AppState>, web_sockets: WebSockets, request
     };
     let config = config(&web_sockets.sockets.limits);
     let protocol = offered.v1.then_some(SUBPROTOCOL);
-    let ClientAddress(address) = ClientAddress::of(&parts, &state);
-    // Until the hub has answered: a connection counts by itself.
-    let admitted = match state.gate().request(address) {
-        Ok(_place) => admit(&state, &web_sockets, &parts.headers, &parts.uri, &offered).await,
-        Err(cause) => {
-            Gate::count(cause);
-            Err(Refusal::Closed(CloseCode::Unavailable))
-        }
-    };
-    match admitted {
+    match admit(&state, &web_sockets, &parts.headers, &parts.uri, &offered).await {
         Ok(connection) => {
             metrics::counter!("streamz_connects_total", "outcome" => "accepted").increment(1);
             let (response, upgrading) = upgrade.accept(protocol);

@@ -38,9 +38,10 @@ impl<S: Send + Sync> FromRequestParts<S> for UserAgent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
-impl ClientAddress {
-    /// Of this request.
-    pub(crate) fn of(parts: &Parts, state: &AppState) -> Self {
+impl FromRequestParts<AppState> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
         let entries: Vec<&str> = parts
@@ -50,14 +51,6 @@ impl ClientAddress {
             // What is not text vouches for nobody: it ends the way back through the proxies.
             .flat_map(|value| value.to_str().unwrap_or("?").split(','))
             .collect();
-        Self(state.settings().trusted_proxies.client(peer, entries.into_iter()))
-    }
-}
-
-impl FromRequestParts<AppState> for ClientAddress {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
-        Ok(Self::of(parts, state))
+        Ok(Self(state.settings().trusted_proxies.client(peer, entries.into_iter())))
     }
 }

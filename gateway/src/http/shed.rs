@@ -19,7 +19,8 @@ pub(super) async fn shed(
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    // A WebSocket client may have to learn of it by a close code: its route asks for a place itself.
+    // A WebSocket is bounded as a connection. After an outage all devices wait for their hubs at the same moment, whole
+    // networks of them behind one address: they are to be let in, not told to come again.
     if path == super::WS_PATH || ALWAYS.contains(&path) {
         return next.run(request).await;
     }
@@ -34,7 +35,7 @@ pub(super) async fn shed(
 }
 
 /// What is said to whoever is one too many.
-pub(crate) fn refusal(cause: Shed) -> Problem {
+fn refusal(cause: Shed) -> Problem {
     if cause == Shed::Address {
         let detail = "Too many requests from this address are under way; wait for the answers to some.";
         return Problem::new(Code::RateLimited, detail).retry_after(1);
