@@ -203,7 +203,7 @@ SBOM = $(TARGET)/sbom/streamz.cdx.json
 sbom: ## what is in the program, in CycloneDX, at target/sbom/streamz.cdx.json (installs cargo-sbom below target/)
 	@[ -x $(TARGET)/tools/bin/cargo-sbom ] || cargo install cargo-sbom --locked --root $(TARGET)/tools
 	mkdir -p $(dir $(SBOM))
-	$(TARGET)/tools/bin/cargo-sbom --cargo-package streamz --output-format cyclone_dx_json_1_6 > $(SBOM).new
+	PATH="$(TARGET)/tools/bin:$$PATH" cargo sbom --cargo-package streamz --output-format cyclone_dx_json_1_6 > $(SBOM).new
 	mv $(SBOM).new $(SBOM)
 	@echo "$(SBOM)"
 
