@@ -190,6 +190,22 @@ deny: ## licences, sources and known vulnerabilities of all dependencies (instal
 	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
 	cargo deny --workspace check
 
+.PHONY: deny-offline
+deny-offline: ## the same without the network: licences, sources, forbidden crates
+	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
+	cargo deny --offline --workspace check licenses bans sources
+
+# Of the program alone: what its tests need is not shipped.
+SBOM = $(TARGET)/sbom/streamz.cdx.json
+
+.PHONY: sbom
+sbom: ## what is in the program, in CycloneDX, at target/sbom/streamz.cdx.json (installs cargo-sbom below target/)
+	@[ -x $(TARGET)/tools/bin/cargo-sbom ] || cargo install cargo-sbom --locked --root $(TARGET)/tools
+	mkdir -p $(dir $(SBOM))
+	PATH="$(TARGET)/tools/bin:$$PATH" cargo sbom --cargo-package streamz --output-format cyclone_dx_json_1_6 > $(SBOM).new
+	mv $(SBOM).new $(SBOM)
+	@echo "$(SBOM)"
+
 .PHONY: help
 help:
 	@awk 'BEGIN { FS = ":.*## " } \

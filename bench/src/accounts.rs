@@ -170,7 +170,10 @@ impl Accounts {
     pub(crate) async fn end(self, delete: bool) -> Result<(), AccountsError> {
         let Some((store, users)) = self.made else { return Ok(()) };
         for user in users.into_iter().filter(|_| delete) {
-            store.delete_user(user).await.map_err(|error| AccountsError::Store(error.to_string()))?;
+            store
+                .delete_user(user, Utc::now())
+                .await
+                .map_err(|error| AccountsError::Store(error.to_string()))?;
         }
         store.close().await;
         Ok(())

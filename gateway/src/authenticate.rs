@@ -9,6 +9,7 @@ use streamz_auth::TokenError;
 use streamz_protocol::{CloseCode, UserId};
 use uuid::Uuid;
 
+use crate::audit::About;
 use crate::problem::{Code, Problem};
 use crate::revoked::Standing;
 use crate::state::AppState;
@@ -114,7 +115,17 @@ impl FromRequestParts<AppState> for Identity {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let token = bearer(&parts.headers).ok_or(AuthFailure::Missing)?;
-        Ok(authenticate(state, token)?)
+        authenticate(state, token).map_err(|failure| {
+            let reason = match failure {
+                AuthFailure::Invalid(_) => Some("invalid_token"),
+                AuthFailure::Revoked => Some("revoked"),
+                AuthFailure::Missing | AuthFailure::Expired => None,
+            };
+            if reason.is_some() {
+                state.audit().refused("access.refused", About { reason, ..About::default() });
+            }
+            failure.into()
+        })
     }
 }
 

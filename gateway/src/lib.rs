@@ -1,11 +1,13 @@
 //! The gateway: HTTP API and WebSocket sessions.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod audit;
 pub mod authenticate;
 mod connections;
 mod figures;
 pub mod fleet;
 mod frames;
+pub mod gate;
 pub mod http;
 pub mod hubs;
 mod identity;

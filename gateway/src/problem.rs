@@ -78,12 +78,16 @@ codes! {
     RefreshTokenReused = "refresh_token_reused", UNAUTHORIZED, "The refresh token was used twice";
     /// A page of this origin may not do this.
     ForbiddenOrigin = "forbidden_origin", FORBIDDEN, "This origin is not allowed";
+    /// The password that was asked for is not that of the account.
+    WrongPassword = "wrong_password", FORBIDDEN, "Wrong password";
     /// There is nothing at this path.
     NotFound = "not_found", NOT_FOUND, "No such resource";
     /// The account has no device with this `device_id`.
     DeviceNotFound = "device_not_found", NOT_FOUND, "No such device";
     /// The account has no stream with this id.
     StreamNotFound = "stream_not_found", NOT_FOUND, "No such stream";
+    /// The account has no sign-in with this id, or it has ended.
+    SessionNotFound = "session_not_found", NOT_FOUND, "No such sign-in";
     /// The resource does not know this method; the `Allow` header has those that it knows.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The method is not allowed here";
     /// The request took too long to arrive or to be answered.
@@ -108,7 +112,7 @@ codes! {
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong";
     /// The store cannot be reached; `Retry-After` says when to come again.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Temporarily unavailable";
-    /// Too many passwords wait to be checked; `Retry-After` says when to come again.
+    /// There is more to do than the process can; `Retry-After` says when to come again.
     Busy = "busy", SERVICE_UNAVAILABLE, "Temporarily overloaded";
     /// A dependency is missing, or the process is draining; `checks` says which.
     NotReady = "not_ready", SERVICE_UNAVAILABLE, "Not ready";

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -27,6 +28,7 @@ type CheckFuture = Pin<Box<dyn Future<Output = Found> + Send>>;
 
 struct Check {
     name: &'static str,
+    needed: Needed,
     run: Box<dyn Fn() -> CheckFuture + Send + Sync>,
 }
 
@@ -43,6 +45,27 @@ pub struct CheckReport {
     pub state: Cow<'static, str>,
 }
 
+/// What a check is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needed {
+    /// Without it nobody can be served here, and others may be better off.
+    Always,
+    /// What all processes share, and connected devices can do without: if every process were taken out of service for it,
+    /// nobody would be served at all. It is needed to begin.
+    ToBegin,
+}
+
+/// Whether the process should get traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All checks are good.
+    Ready,
+    /// It was ready, and only what it can do without for a while is missing.
+    Degraded,
+    /// It should not.
+    NotReady,
+}
+
 /// The last answer, and when it was given.
 type Last = (Instant, Vec<CheckReport>);
 
@@ -51,6 +74,8 @@ type Last = (Instant, Vec<CheckReport>);
 pub struct Readiness {
     checks: Arc<Vec<Check>>,
     last: Arc<Mutex<Option<Last>>>,
+    /// All checks were good once.
+    begun: Arc<AtomicBool>,
 }
 
 impl Readiness {
@@ -74,7 +99,7 @@ impl Readiness {
             let found = run();
             Box::pin(async move { found.await.map(Cow::Borrowed).map_err(Cow::Borrowed) })
         };
-        self.push(name, Box::new(run));
+        self.push(name, Needed::Always, Box::new(run));
         self
     }
 
@@ -91,28 +116,50 @@ impl Readiness {
             let found = run().map(Cow::Owned).map_err(Cow::Owned);
             Box::pin(std::future::ready(found))
         };
-        self.push(name, Box::new(run));
+        self.push(name, Needed::Always, Box::new(run));
         self
     }
 
-    fn push(&mut self, name: &'static str, run: Box<dyn Fn() -> CheckFuture + Send + Sync>) {
+    fn push(&mut self, name: &'static str, needed: Needed, run: Box<dyn Fn() -> CheckFuture + Send + Sync>) {
         let checks = Arc::get_mut(&mut self.checks).expect("checks are added before the list is shared");
-        checks.push(Check { name, run });
+        checks.push(Check { name, needed, run });
     }
 
-    /// The same, with the check that the store answers.
+    /// The same, with the check that the store answers: needed to begin, for devices that are connected do without it.
+    ///
+    /// # Panics
+    /// As [`with`](Self::with).
     #[must_use]
-    pub fn with_store(self, store: Store) -> Self {
-        self.with("store", move || {
+    pub fn with_store(mut self, store: Store) -> Self {
+        let run = move || -> CheckFuture {
             let store = store.clone();
-            async move {
+            Box::pin(async move {
                 match store.ping().await {
-                    Ok(()) => Ok("answers"),
-                    Err(error) if error.is_unavailable() => Err("does not answer"),
-                    Err(_) => Err("fails"),
+                    Ok(()) => Ok(Cow::Borrowed("answers")),
+                    Err(error) if error.is_unavailable() => Err(Cow::Borrowed("does not answer")),
+                    Err(_) => Err(Cow::Borrowed("fails")),
                 }
-            }
-        })
+            })
+        };
+        self.push("store", Needed::ToBegin, Box::new(run));
+        self
+    }
+
+    /// Whether the process should get traffic, and how each dependency is.
+    pub async fn verdict(&self) -> (Verdict, Vec<CheckReport>) {
+        let reports = self.report().await;
+        if reports.iter().all(|report| report.ready) {
+            self.begun.store(true, Ordering::Relaxed);
+            return (Verdict::Ready, reports);
+        }
+        let mut missing = self.checks.iter().zip(&reports).filter(|(_, report)| !report.ready);
+        let bearable = missing.all(|(check, _)| check.needed == Needed::ToBegin);
+        let verdict = if bearable && self.begun.load(Ordering::Relaxed) {
+            Verdict::Degraded
+        } else {
+            Verdict::NotReady
+        };
+        (verdict, reports)
     }
 
     /// How each dependency is. All are asked at the same time; of several callers one asks.

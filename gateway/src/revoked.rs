@@ -24,8 +24,12 @@ pub const REVOKED_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zer
 const PAGE: u32 = 1000;
 
 /// A later [`RevokedFamilies::sync`] reads again what was revoked so shortly before the last one: another process
-/// may have written it late, or with a clock that is behind.
-const OVERLAP: TimeDelta = TimeDelta::seconds(60);
+/// may have written it late,
+const OVERLAP: TimeDelta = TimeDelta::seconds(10);
+
+/// or with a clock that is behind, which is looked for less often.
+const LONG_OVERLAP: TimeDelta = TimeDelta::seconds(120);
+const LONG_EVERY: TimeDelta = TimeDelta::seconds(30);
 
 /// What is known of a token's sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +52,14 @@ struct Inner {
     keep: TimeDelta,
     most: usize,
     set: RwLock<Set>,
-    /// Up to when the store was read.
-    synced: Mutex<Option<DateTime<Utc>>>,
+    /// Up to when the store was read, at all and with the long overlap.
+    synced: Mutex<Option<Synced>>,
+}
+
+#[derive(Clone, Copy)]
+struct Synced {
+    last: DateTime<Utc>,
+    long: DateTime<Utc>,
 }
 
 #[derive(Default)]
@@ -95,7 +105,12 @@ impl RevokedFamilies {
 
     async fn read(&self, store: &Store, now: DateTime<Utc>) -> Result<(usize, Vec<Uuid>), StoreError> {
         let all = now.checked_sub_signed(self.inner.keep).unwrap_or(DateTime::UNIX_EPOCH);
-        let since = self.inner.synced.lock().map_or(all, |last| (last - OVERLAP).max(all));
+        let synced = *self.inner.synced.lock();
+        let long = synced.is_none_or(|synced| now - synced.long >= LONG_EVERY);
+        let since = synced.map_or(all, |synced| {
+            let overlap = if long { synced.long - LONG_OVERLAP } else { synced.last - OVERLAP };
+            overlap.max(all)
+        });
         let (mut read, mut new) = (0, Vec::new());
         let mut last: Option<RevokedFamily> = None;
         loop {
@@ -111,7 +126,8 @@ impl RevokedFamilies {
                 _ => break,
             }
         }
-        *self.inner.synced.lock() = Some(now);
+        let long = synced.filter(|_| !long).map_or(now, |synced| synced.long);
+        *self.inner.synced.lock() = Some(Synced { last: now, long });
         Ok((read, new))
     }
 

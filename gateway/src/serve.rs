@@ -20,6 +20,7 @@ use axum::extract::ConnectInfo;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -29,6 +30,7 @@ use tower::Service;
 pub use socket::Socket;
 pub use tls::{Tls, UnusableCertificate};
 
+use crate::gate::{Gate, Shed};
 use crate::problem::{Code, PROBLEM_JSON, Problem};
 use leftover::Leftover;
 use socket::{HeadTimer, Stream};
@@ -40,6 +42,10 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// The most that is read ahead, and so the longest head of a request, in bytes. It is freed by an upgrade.
 const BUFFER_MAX: usize = 16 * 1024;
+/// How long a client that was turned away may take to read why,
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+/// and how many are told at a time; others are not.
+const LEAVING_MAX: usize = 256;
 /// How long to wait when the process can open no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -71,18 +77,20 @@ pub async fn serve(
     options: ServeOptions,
     shutdown: CancellationToken,
 ) -> ServeReport {
-    serve_with(listener, router, options, None, shutdown).await
+    serve_with(listener, router, options, None, None, shutdown).await
 }
 
-/// The same over TLS. A handshake may take as long as the head of a request; plain HTTP is sent to `https://`.
-pub async fn serve_tls(
+/// The same behind a gate, over TLS if there is a certificate. A handshake may take as long as the head of a request;
+/// plain HTTP is sent to `https://`.
+pub async fn serve_guarded(
     listener: TcpListener,
     router: Router,
     options: ServeOptions,
-    tls: Tls,
+    tls: Option<Tls>,
+    gate: Gate,
     shutdown: CancellationToken,
 ) -> ServeReport {
-    serve_with(listener, router, options, Some(tls), shutdown).await
+    serve_with(listener, router, options, tls, Some(gate), shutdown).await
 }
 
 async fn serve_with(
@@ -90,9 +98,11 @@ async fn serve_with(
     router: Router,
     options: ServeOptions,
     tls: Option<Tls>,
+    gate: Option<Gate>,
     shutdown: CancellationToken,
 ) -> ServeReport {
     let places = Arc::new(Semaphore::new(options.max_connections.get().min(Semaphore::MAX_PERMITS)));
+    let leaving = Arc::new(Semaphore::new(LEAVING_MAX));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -101,7 +111,7 @@ async fn serve_with(
             // Whoever has ended gives its memory back.
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
+                Ok((stream, peer)) => match let_in(&places, gate.as_ref()) {
                     Ok(place) => {
                         prepare(&stream);
                         let (router, shutdown) = (router.clone(), shutdown.clone());
@@ -116,7 +126,14 @@ async fn serve_with(
                             }
                         };
                     }
-                    Err(_) => turn_away(stream, tls.is_some()),
+                    Err(cause) => {
+                        metrics::counter!("streamz_connections_refused_total").increment(1);
+                        Gate::count(cause);
+                        // Over TLS it would take a handshake to say anything.
+                        if tls.is_none() && let Ok(place) = Arc::clone(&leaving).try_acquire_owned() {
+                            connections.spawn(turn_away(stream, place));
+                        }
+                    }
                 },
                 Err(error) => pause_after(&error, &shutdown).await,
             },
@@ -129,6 +146,11 @@ async fn serve_with(
     let cut_off = if in_time { 0 } else { connections.len() };
     connections.shutdown().await;
     ServeReport { cut_off }
+}
+
+fn let_in(places: &Arc<Semaphore>, gate: Option<&Gate>) -> Result<OwnedSemaphorePermit, Shed> {
+    gate.map_or(Ok(()), Gate::connection)?;
+    Arc::clone(places).try_acquire_owned().map_err(|_| Shed::Connections)
 }
 
 /// Finds out what a new connection speaks, and goes on with that.
@@ -200,26 +222,32 @@ fn prepare(stream: &TcpStream) {
     }
 }
 
-/// Says why, as far as that is possible without waiting for anybody, and closes.
-fn turn_away(stream: TcpStream, tls: bool) {
-    metrics::counter!("streamz_connections_refused_total").increment(1);
-    if tls {
-        // It would take a handshake to say anything.
-        return;
-    }
-    let problem =
-        Problem::new(Code::Busy, "This server has as many connections as it takes; come again in a moment.");
+/// Says why. A connection that is closed before its request was read is reset, and the answer that waits at the client is
+/// lost with it: so what the client sends is read, and thrown away, until it has read and closed.
+async fn turn_away(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
+    let problem = Problem::new(Code::Busy, "This server has more to do than it can; come again in a moment.");
     let body = problem.to_json(None);
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\n\
-         retry-after: 1\r\nconnection: close\r\n\r\n{body}",
+         retry-after: 1\r\nx-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n\
+         content-security-policy: default-src 'none'; frame-ancestors 'none'\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
-    // It fits into the empty buffer of a new socket; a client that is gone already needs no answer.
-    if let Ok(mut stream) = stream.into_std() {
-        let _ = io::Write::write(&mut stream, answer.as_bytes());
-        let _ = stream.shutdown(std::net::Shutdown::Write);
-    }
+    let told = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut scrap = [0; 1024];
+        let mut left = BUFFER_MAX;
+        loop {
+            let bytes = stream.read(&mut scrap).await?;
+            left = left.saturating_sub(bytes);
+            if bytes == 0 || left == 0 {
+                return io::Result::Ok(());
+            }
+        }
+    };
+    // A client that is gone, or that does not listen, needs no answer.
+    let _ = tokio::time::timeout(LEAVE_WITHIN, told).await;
 }
 
 /// A connection that failed before it was accepted concerns nobody; that the process can open no more sockets

@@ -10,6 +10,8 @@ use streamz_platform::{Clock, Config, MetricsHandle};
 use streamz_protocol::Limits;
 use streamz_store::Store;
 
+use crate::audit::Audit;
+use crate::gate::Gate;
 use crate::http::KnownClients;
 use crate::http::Operations;
 use crate::hubs::Hubs;
@@ -98,6 +100,8 @@ struct Inner {
     parts: Parts,
     known: KnownClients,
     operations: Operations,
+    audit: Audit,
+    gate: Gate,
 }
 
 impl AppState {
@@ -107,7 +111,9 @@ impl AppState {
         let known = KnownClients::default();
         let operations =
             Operations::new(parts.readiness.clone(), parts.metrics.clone(), parts.status.clone());
-        Self { inner: Arc::new(Inner { parts, known, operations }) }
+        let audit = Audit::new(parts.settings.http.audit_addresses);
+        let gate = Gate::new(&parts.settings.http);
+        Self { inner: Arc::new(Inner { parts, known, operations, audit, gate }) }
     }
 
     /// Accounts, devices, streams, sign-ins.
@@ -174,6 +180,18 @@ impl AppState {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.inner.parts.settings
+    }
+
+    /// Writes down who signed in, who was refused, what was revoked.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.inner.audit
+    }
+
+    /// Who is let in while there is too much to do.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.inner.gate
     }
 
     /// From where accounts were signed in to.

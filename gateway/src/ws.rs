@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_util::task::TaskTracker;
 
+use crate::audit::About;
 use crate::authenticate::{AuthFailure, Identity, authenticate, bearer};
 use crate::figures;
 use crate::problem::{Code, Problem};
@@ -82,6 +83,7 @@ async fn connect(State(state): State<AppState>, web_sockets: WebSockets, request
             if matches!(refusal, Refusal::Closed(CloseCode::Unavailable)) {
                 span.fail(CloseCode::Unavailable.as_str());
             }
+            refusal.note(&state);
             match refusal {
                 refusal if offered.v1 => {
                     let (response, upgrading) = upgrade.accept(protocol);
@@ -139,6 +141,19 @@ impl Refusal {
             Refusal::Closed(code) | Refusal::Failed(code, _) => code.as_str(),
             Refusal::Problem(_) => "bad_request",
         }
+    }
+
+    /// For the audit log: that somebody is not who they should be, or a page not one of ours. That a token has lapsed, or
+    /// that there is none, is everyday.
+    fn note(&self, state: &AppState) {
+        let reason = match self {
+            Refusal::Failed(_, AuthFailure::Invalid(_)) => "invalid_token",
+            Refusal::Failed(_, AuthFailure::Revoked) | Refusal::Closed(CloseCode::Revoked) => "revoked",
+            Refusal::Closed(CloseCode::InvalidToken) => "user_gone",
+            Refusal::Problem(problem) if problem.code() == Code::ForbiddenOrigin => "forbidden_origin",
+            _ => return,
+        };
+        state.audit().refused("connect.refused", About { reason: Some(reason), ..About::default() });
     }
 
     fn close_frame(&self) -> CloseFrame {

@@ -1,7 +1,6 @@
 //! What faces the devices, the same in one process and in a fleet: the API, the WebSockets, and their listeners.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use streamz_bus::Bus;
 use streamz_gateway::hubs::Hubs;
 use streamz_gateway::readiness::Readiness;
 use streamz_gateway::revoked::{REVOKED_MAX, RevokedFamilies};
-use streamz_gateway::serve::{KEEP_ALIVE, ServeOptions, ServeReport, Tls, serve, serve_tls};
+use streamz_gateway::serve::{KEEP_ALIVE, ServeOptions, ServeReport, Tls, serve, serve_guarded};
 use streamz_gateway::state::{AppState, Parts, Settings};
 use streamz_gateway::ws::{self, StateAuthority, WebSockets};
 use streamz_gateway::{Connections, Identity, Sockets, http};
@@ -24,12 +23,10 @@ use tokio_util::task::TaskTracker;
 use crate::exit::Failure;
 use crate::figures;
 use crate::keys;
-use crate::maintenance;
 use crate::status::Source;
 use crate::tls::{self, Certificate};
+use crate::{maintenance, pressure};
 
-/// The system's limit on open files is usually lower.
-pub(crate) const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(1_000_000).expect("not zero");
 /// Over how long devices come back that are sent away.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(5);
 
@@ -102,6 +99,8 @@ pub(crate) struct Edge {
     sockets: Arc<Sockets>,
     web_sockets: TaskTracker,
     accepting: CancellationToken,
+    /// Operators look on until all is over.
+    watched: CancellationToken,
     listeners: Tasks,
 }
 
@@ -133,6 +132,8 @@ impl Edge {
             settings: Settings::of(config),
         });
         figures::of_passwords(&metrics, state.clone());
+        let watch = pressure::watch(state.gate().clone(), config.http.memory, tasks.stopping());
+        tasks.spawn("pressure", watch);
         let sockets = Arc::new(Sockets {
             connections,
             authority: Arc::new(StateAuthority(state.clone())),
@@ -146,6 +147,7 @@ impl Edge {
             sockets,
             web_sockets: TaskTracker::new(),
             accepting: CancellationToken::new(),
+            watched: CancellationToken::new(),
             listeners: Tasks::new(),
         })
     }
@@ -160,31 +162,26 @@ impl Edge {
         let web_sockets = WebSockets {
             sockets: self.sockets.clone(),
             tasks: self.web_sockets.clone(),
-            max_connections: CONNECTIONS_MAX.get(),
+            max_connections: config.http.connections.get(),
         };
         let options = ServeOptions {
             header_timeout: config.http.header_timeout,
             keep_alive: KEEP_ALIVE,
-            max_connections: CONNECTIONS_MAX,
+            max_connections: config.http.connections,
             drain: config.drain_timeout,
         };
         let routes = http::router(self.state.clone(), ws::route(web_sockets));
-        match listeners.certificate {
-            None => {
-                let main = serve(listeners.main, routes, options, self.accepting.clone());
-                self.listeners.spawn("listener", async move { report(main.await) });
-            }
-            Some(certificate) => {
-                let tls: Tls = certificate.tls.clone();
-                let main = serve_tls(listeners.main, routes, options, tls, self.accepting.clone());
-                self.listeners.spawn("listener", async move { report(main.await) });
-                self.listeners.spawn("certificate", certificate.watch(self.accepting.clone()));
-            }
+        let tls: Option<Tls> = listeners.certificate.as_ref().map(|certificate| certificate.tls.clone());
+        let gate = self.state.gate().clone();
+        let main = serve_guarded(listeners.main, routes, options, tls, gate, self.accepting.clone());
+        self.listeners.spawn("listener", async move { report(main.await) });
+        if let Some(certificate) = listeners.certificate {
+            self.listeners.spawn("certificate", certificate.watch(self.accepting.clone()));
         }
         if let Some(admin) = listeners.admin {
             let operations = http::operations(self.state.clone());
-            let main = serve(admin, operations, options, self.accepting.clone());
-            self.listeners.spawn("admin listener", async move { report(main.await) });
+            let admin = serve(admin, operations, options, self.watched.clone());
+            self.listeners.spawn("admin listener", async move { report(admin.await) });
         }
     }
 
@@ -192,6 +189,11 @@ impl Edge {
     pub(crate) fn stop_accepting(&self) {
         self.state.start_draining();
         self.accepting.cancel();
+    }
+
+    /// The last thing: a port of its own for operations has answered until here.
+    pub(crate) fn stop_operations(&self) {
+        self.watched.cancel();
     }
 
     /// Sends every device away, and waits until they have gone.

@@ -157,6 +157,7 @@ impl Running {
         if let Err(error) = self.store.reset_presence(Some(Utc::now())).await {
             tracing::warn!(%error, "devices are shown online in the store until the next start");
         }
+        self.edge.stop_operations();
         self.store.close().await;
     }
 }

@@ -83,6 +83,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
                 ended
             }
         };
+        edge.stop_operations();
         store.close().await;
         ended.map_err(|error: FleetError| Failure::unable(error))
     };

@@ -13,6 +13,7 @@ mod lock;
 mod maintenance;
 mod migrate;
 mod node;
+mod pressure;
 mod process;
 mod relay_check;
 mod status;
@@ -20,6 +21,7 @@ mod store;
 mod tls;
 mod token;
 mod turn;
+mod waiting;
 
 use std::process::ExitCode;
 

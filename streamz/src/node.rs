@@ -13,7 +13,7 @@ use streamz_signaling_node::{FleetNode, FleetSettings, Node, NodeConfig};
 use streamz_store::{ProcessKind, Store};
 use tokio_util::sync::CancellationToken;
 
-use crate::edge::{CONNECTIONS_MAX, listen};
+use crate::edge::listen;
 use crate::embedded::node_config;
 use crate::exit::Failure;
 use crate::figures;
@@ -57,7 +57,7 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<(), Failure> {
     let options = ServeOptions {
         header_timeout: config.http.header_timeout,
         keep_alive: KEEP_ALIVE,
-        max_connections: CONNECTIONS_MAX,
+        max_connections: config.http.connections,
         drain: LAST_WRITES,
     };
     let serving = serve(listener, operations_alone(operations.clone()), options, accepting.clone());

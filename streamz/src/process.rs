@@ -5,15 +5,24 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use streamz_platform::telemetry::TelemetryGuard;
-use streamz_platform::{Config, MetricsHandle, Shutdown, Tasks};
+use streamz_platform::{Complaint, Config, MetricsHandle, Shutdown, Tasks};
 use streamz_store::Store;
+use tokio::time::Instant;
 
 use crate::exit::Failure;
 use crate::figures;
-use crate::store;
+use crate::store::{self, Unprepared};
+use crate::waiting::WaitingRoom;
 
 /// How long the last writes may take.
 pub(crate) const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// How long a process that starts waits for its database; then it ends, and whoever looks after it sees that.
+const WAIT_FOR_STORE: Duration = Duration::from_secs(600);
+/// Between two tries.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How often the log hears of it.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// A process that serves.
 pub(crate) struct Process {
@@ -44,10 +53,38 @@ impl Process {
         Ok(Self { shutdown, tasks, metrics, listening, _telemetry: telemetry })
     }
 
-    /// The store, up to date.
+    /// The store, up to date. A Postgres that does not answer is waited for: a start in the middle of its outage would
+    /// otherwise end, be tried again ever more rarely, and be late when it is back. Meanwhile this process says that it is
+    /// alive, and not ready.
     pub(crate) async fn store(&self, config: &Config) -> Result<Store, Failure> {
         let store = store::open(&config.database, config.database_pool.get()).await?;
-        store::prepare(&store, &config.database).await?;
+        let mut complaint = Complaint::new(COMPLAIN_EVERY);
+        let mut waiting = None;
+        let began = Instant::now();
+        loop {
+            let error = match store::prepare(&store, &config.database).await {
+                Ok(()) => break,
+                Err(Unprepared::Failed(failure)) => return Err(failure),
+                Err(Unprepared::Away(error)) => error,
+            };
+            if began.elapsed() >= WAIT_FOR_STORE {
+                return Err(Failure::unable(format!("DATABASE_URL: the database does not answer: {error}")));
+            }
+            if complaint.failed(std::time::Instant::now()).is_some() {
+                tracing::warn!(%error, "waiting for the database");
+            }
+            if waiting.is_none() {
+                waiting = Some(WaitingRoom::open(config, &store).await?);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TRY_AGAIN) => {}
+                () = self.shutdown.begun() => return Err(Failure::unable("ended before the database answered.")),
+            }
+        }
+        if let Some(waiting) = waiting {
+            waiting.close().await;
+            tracing::info!("the database answers");
+        }
         figures::of_store(&self.metrics, store.clone());
         Ok(store)
     }

@@ -28,4 +28,4 @@ pub use scenario::{PATIENCE, eventually, run, soon};
 pub use server::Server;
 pub use topology::Topology;
 pub use turn::{TurnClient, TurnServer};
-pub use user::{Device, User};
+pub use user::{Device, PASSWORD, User};

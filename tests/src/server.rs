@@ -136,6 +136,13 @@ impl Server {
         self.gateways.push(member);
     }
 
+    /// Starts an ended gateway again: the same port.
+    pub async fn gateway_again(&mut self, number: usize) {
+        let (variables, folder) = (self.variables.clone(), self.folder.path().to_owned());
+        self.gateways[number].start_again(variables, &folder).await;
+        self.gateways[number].ready().await;
+    }
+
     /// Starts one more node.
     pub async fn add_node(&mut self) {
         self.add_node_at(Place::default()).await;
@@ -260,6 +267,12 @@ impl Server {
 
     /// Starts the ended server again: the same data, the same ports, `variables` on top of the earlier ones.
     pub async fn start_again(&mut self, variables: &[(&str, &str)]) {
+        self.start_again_unready(variables).await;
+        self.ready().await;
+    }
+
+    /// The same, without the wait for its readiness: it says where it listens, and no more.
+    pub async fn start_again_unready(&mut self, variables: &[(&str, &str)]) {
         for (name, value) in variables {
             self.variables.insert((*name).to_owned(), (*value).to_owned());
         }
@@ -267,7 +280,6 @@ impl Server {
         for member in self.nodes.iter_mut().chain(&mut self.gateways) {
             member.start_again(self.variables.clone(), self.folder.path()).await;
         }
-        self.ready().await;
         self.started_in = began.elapsed();
     }
 }

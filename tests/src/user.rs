@@ -34,7 +34,7 @@ pub struct User {
 }
 
 /// The password of everybody.
-pub(crate) const PASSWORD: &str = "correct horse battery staple";
+pub const PASSWORD: &str = "correct horse battery staple";
 
 impl User {
     /// A new account.

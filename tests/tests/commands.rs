@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use streamz_tests::{Http, Server, Topology, User, binary, eventually, run, soon};
 use tokio::process::Command;
 
@@ -296,5 +296,32 @@ fn the_text_of_the_start_is_true() {
             assert_eq!(soon(Http::new(address).get(path)).await.status, 200, "{address}{path}");
             assert_eq!(server.http().get(path).await.status, 404, "not beside the API: {path}");
         }
+    });
+}
+
+/// Whoever watches a process that takes its time to end sees how it does.
+#[test]
+fn operations_are_answered_until_the_end_is_over() {
+    run(Topology::EmbeddedSqlite, async |topology| {
+        let mut server = Server::start(topology, &[("ADMIN_PORT", "0"), ("DRAIN_TIMEOUT", "3s")]).await;
+        let said = greeting(&server).await;
+        let address = behind(&said, "admin").unwrap().split("/metrics").next().unwrap().to_owned();
+        let http = Http::new(&address);
+        let user = User::new(&server).await;
+        // Who does not read holds up the end.
+        let silent = user.raw("phone").await;
+        server.terminate();
+        let ready =
+            eventually(|| async { Some(http.get("/ready").await).filter(|answer| answer.status != 200) });
+        let ready = ready.await;
+        assert_eq!((ready.status, &ready.json()["state"]), (503, &json!("draining")), "{ready:?}");
+        // Nobody new is let in by now.
+        assert_eq!(server.http().get("/ping").await.status, 0);
+        for path in ["/health", "/metrics", "/status"] {
+            assert_eq!(http.get(path).await.status, 200, "{path}");
+        }
+        server.ended().await;
+        assert_eq!(http.get("/health").await.status, 0);
+        drop(silent);
     });
 }

@@ -151,3 +151,32 @@ fn operators_are_told_of_every_metric_that_appears() {
         assert!(untold.is_empty(), "not in docs/telemetry.md: {untold:?}");
     });
 }
+
+/// Every file of sources and tests.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !["target", "node_modules", ".git"].contains(&name) {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Whoever reads what is defended can run what shows it.
+#[test]
+fn the_tests_that_show_what_is_defended_exist() {
+    let text = fs::read_to_string(repository().join("docs/security.md")).unwrap();
+    // In the last column of its tables.
+    let cells = text.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.rsplit('|').nth(1));
+    let named: BTreeSet<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let tests: Vec<_> = named.into_iter().filter(|name| name.matches('_').count() >= 2).collect();
+    assert!(tests.len() >= 20, "{tests:?}");
+    let mut files = Vec::new();
+    sources(&repository(), &mut files);
+    let code: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let missing: Vec<_> = tests.iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "docs/security.md names tests that are not there: {missing:?}");
+}

@@ -184,6 +184,58 @@ fn what_is_removed_or_revoked_is_closed_on_every_gateway() {
     });
 }
 
+/// A word over the bus may be lost, and here all of them are: the list in the database has it too.
+#[test]
+fn a_sign_out_closes_sockets_everywhere_though_redis_is_away() {
+    test(|| async {
+        let fleet = start(2, 1, 1).await;
+        let (user, mut phone, mut tv) = pair(&fleet).await;
+        fleet.redis[0].stop();
+        let began = Instant::now();
+        user.api.logout(&user.signed_in.access_token).await.unwrap();
+        phone.closes(4502).await;
+        tv.closes(4502).await;
+        // The list is read every 0.7 s, and reading it takes its time on a busy machine.
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    });
+}
+
+/// What a gateway was told it forgets with its end; what was revoked while it was away it was never told.
+#[test]
+fn what_was_revoked_stays_revoked_for_a_gateway_that_starts_again() {
+    test(|| async {
+        let mut fleet = start(2, 1, 1).await;
+        let user = User::new(&fleet).await;
+        let doomed = User::new(&fleet).await;
+        let before = user.sign_in_again().await.unwrap();
+        let during = user.sign_in_again().await.unwrap();
+        let thief = user.sign_in_again().await.unwrap();
+        before.api.logout(&before.signed_in.access_token).await.unwrap();
+        // Each kind of end, told to nobody but the gateway that stays.
+        fleet.gateways[1].kill().await;
+        let http = Http::new(fleet.gateways[0].url());
+        let sessions = during.through(&fleet.gateways[0]).get("/api/auth/sessions").await.json();
+        let current =
+            sessions["sessions"].as_array().unwrap().iter().find(|session| session["current"] == true);
+        let path = format!("/api/auth/sessions/{}", current.unwrap()["id"].as_str().unwrap());
+        let api = user.through(&fleet.gateways[0]);
+        assert_eq!(http.send_as(api.token(), Method::DELETE, &path, &json!({})).await.status, 204);
+        let change = json!({"current_password": streamz_tests::PASSWORD, "new_password": "another password"});
+        assert_eq!(http.send_as(api.token(), Method::PUT, "/api/auth/password", &change).await.status, 204);
+        let mine = json!({"password": streamz_tests::PASSWORD});
+        assert_eq!(http.send_as(doomed.token(), Method::DELETE, "/api/auth/me", &mine).await.status, 204);
+        fleet.gateway_again(1).await;
+        for ended in [&before, &during, &thief, &doomed] {
+            let there = ended.through(&fleet.gateways[1]);
+            assert_eq!(there.get("/api/ice-servers").await.problem(), (401, "revoked".into()));
+            there.dial("phone").refused(4502).await;
+        }
+        let kept = user.through(&fleet.gateways[1]);
+        assert_eq!(kept.get("/api/auth/me").await.status, 200);
+        kept.raw("phone").await.close().await;
+    });
+}
+
 /// Containers and services often start with a soft limit of 1,024 and a hard one that is much higher.
 #[test]
 fn a_process_takes_as_many_files_as_it_may_have() {

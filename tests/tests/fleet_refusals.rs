@@ -4,7 +4,7 @@
 use std::process::Output;
 
 use serde_json::json;
-use streamz_testkit::Redis;
+use streamz_testkit::{Postgres, Redis};
 use streamz_tests::{Http, Server, Topology, User, eventually, run};
 
 const ONE: Topology = Topology::ONE_AND_ONE;
@@ -39,7 +39,6 @@ fn a_start_that_cannot_succeed_ends_with_a_sentence() {
                 ("REDIS_URL", &wrong, "does not accept the user and password"),
                 ("REDIS_URL", &no_redis, "is no Redis"),
                 ("DATABASE_URL", &empty, "run `streamz migrate` first"),
-                ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none", "DATABASE_URL"),
             ] {
                 let (code, text) = said(&server.beside(&[role], &[("PORT", "0"), (variable, value)]).await);
                 assert_eq!(code, Some(1), "{role} with {variable}={value}: {text}");
@@ -52,6 +51,43 @@ fn a_start_that_cannot_succeed_ends_with_a_sentence() {
         }
         let (code, text) = said(&server.beside(&["check", "--role", "node"], &[("REDIS_URL", &open)]).await);
         assert_eq!(code, Some(1), "{text}");
+    });
+}
+
+/// A node and a gateway that are started in the middle of an outage of Postgres say that they live, and begin when it is
+/// over.
+#[test]
+fn a_database_that_is_not_there_yet_is_waited_for() {
+    run(ONE, async |topology| {
+        let start = || Postgres::start().unwrap_or_else(|error| panic!("{error}"));
+        let postgres = tokio::task::spawn_blocking(start).await.unwrap();
+        let mut server = Server::start_on(&postgres, topology, &[]).await;
+        let user = User::new(&server).await;
+        server.kill().await;
+        postgres.stop();
+        server.start_again_unready(&[]).await;
+        for member in server.nodes.iter().chain(&server.gateways) {
+            let http = Http::new(member.url());
+            assert_eq!(http.get("/health").await.status, 200);
+            let ready = http.get("/ready").await;
+            assert_eq!(ready.problem(), (503, "not_ready".into()));
+            assert_eq!(ready.json()["checks"][0]["name"], "store");
+            assert!(member.log().contains("waiting for the database"), "{}", member.log());
+        }
+        postgres.start_again();
+        for member in server.nodes.iter().chain(&server.gateways) {
+            member.ready().await;
+        }
+        let phone = user.sign_in_again().await.unwrap().raw("phone").await;
+        drop(phone);
+        // Nor does a start that waits keep anybody from ending it.
+        server.kill().await;
+        postgres.stop();
+        server.start_again_unready(&[]).await;
+        for member in server.nodes.iter_mut().chain(&mut server.gateways) {
+            member.signal("TERM");
+            member.ends_with(1).await;
+        }
     });
 }
 

@@ -11,6 +11,7 @@ export { Streamz } from "./streamz.js";
 /** @typedef {import("./wire.js").StreamType} StreamType */
 /** @typedef {import("./wire.js").IceServer} IceServer */
 /** @typedef {import("./wire.js").User} User */
+/** @typedef {import("./wire.js").Session} Session */
 /** @typedef {import("./wire.js").Frame} Frame */
 /** @typedef {import("./wire.js").Message} Message */
 /** @typedef {import("./roster.js").KnownDevice} KnownDevice */

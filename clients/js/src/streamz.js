@@ -128,6 +128,45 @@ export class Streamz extends Emitter {
     }
   }
 
+  /**
+   * Gives the account another password. Every other sign-in ends: its devices are closed with 4502. This one goes on.
+   * @param {{ currentPassword: string, newPassword: string }} passwords the new one has 8 to 128 characters
+   * @returns {Promise<void>}
+   * @throws {StreamzError} `wrong_password`, `rate_limited`, `invalid_fields`
+   */
+  async changePassword({ currentPassword, newPassword }) {
+    const body = { current_password: currentPassword, new_password: newPassword };
+    await this.#call("PUT", "/api/auth/password", { body });
+  }
+
+  /** The account's sign-ins, the one that was used last first. @returns {Promise<import("./wire.js").Session[]>} */
+  async sessions() {
+    return (await this.#call("GET", "/api/auth/sessions")).sessions;
+  }
+
+  /**
+   * Ends one of them: its devices are closed with 4502. To end this one, `logout()`.
+   * @param {string} id
+   * @returns {Promise<void>}
+   * @throws {StreamzError} `session_not_found`
+   */
+  async endSession(id) {
+    await this.#call("DELETE", `/api/auth/sessions/${encodeURIComponent(id)}`);
+  }
+
+  /**
+   * Deletes the account with everything that is in it, and ends the sign-in here. Nothing brings it back.
+   * @param {string} password
+   * @returns {Promise<void>}
+   * @throws {StreamzError} `wrong_password`, `rate_limited`
+   */
+  async deleteAccount(password) {
+    await this.#call("DELETE", "/api/auth/me", { body: { password } });
+    const closing = [...this.#connections].map((connection) => connection.close());
+    await this.#tokens.end();
+    await Promise.all(closing);
+  }
+
   /** An access token that is good for now, refreshed if need be. */
   accessToken() {
     return this.#tokens.token();

@@ -50,6 +50,17 @@
  */
 
 /**
+ * A sign-in of the account.
+ * @typedef {object} Session
+ * @property {string} id
+ * @property {string} created_at
+ * @property {string} last_used_at when it was last refreshed
+ * @property {string} expires_at when it ends by itself, unless it is refreshed
+ * @property {string | null} user_agent what the client called itself
+ * @property {boolean} current whether it is the one that asks
+ */
+
+/**
  * The answer to a sign-in or refresh.
  * @typedef {object} TokenResponse
  * @property {User} user

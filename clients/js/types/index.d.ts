@@ -7,6 +7,7 @@ export type StreamRecord = import("./wire.js").StreamRecord;
 export type StreamType = import("./wire.js").StreamType;
 export type IceServer = import("./wire.js").IceServer;
 export type User = import("./wire.js").User;
+export type Session = import("./wire.js").Session;
 export type Frame = import("./wire.js").Frame;
 export type Message = import("./wire.js").Message;
 export type KnownDevice = import("./roster.js").KnownDevice;

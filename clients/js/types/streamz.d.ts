@@ -61,6 +61,32 @@ export class Streamz extends Emitter<StreamzEvents> {
      * reached, and then the error says so.
      */
     logout(): Promise<void>;
+    /**
+     * Gives the account another password. Every other sign-in ends: its devices are closed with 4502. This one goes on.
+     * @param {{ currentPassword: string, newPassword: string }} passwords the new one has 8 to 128 characters
+     * @returns {Promise<void>}
+     * @throws {StreamzError} `wrong_password`, `rate_limited`, `invalid_fields`
+     */
+    changePassword({ currentPassword, newPassword }: {
+        currentPassword: string;
+        newPassword: string;
+    }): Promise<void>;
+    /** The account's sign-ins, the one that was used last first. @returns {Promise<import("./wire.js").Session[]>} */
+    sessions(): Promise<import("./wire.js").Session[]>;
+    /**
+     * Ends one of them: its devices are closed with 4502. To end this one, `logout()`.
+     * @param {string} id
+     * @returns {Promise<void>}
+     * @throws {StreamzError} `session_not_found`
+     */
+    endSession(id: string): Promise<void>;
+    /**
+     * Deletes the account with everything that is in it, and ends the sign-in here. Nothing brings it back.
+     * @param {string} password
+     * @returns {Promise<void>}
+     * @throws {StreamzError} `wrong_password`, `rate_limited`
+     */
+    deleteAccount(password: string): Promise<void>;
     /** An access token that is good for now, refreshed if need be. */
     accessToken(): Promise<string>;
     /** STUN and TURN servers with credentials that lapse. A connection keeps its own fresh: see `Connection.iceServers`. */

@@ -41,6 +41,16 @@
  * @property {string} updated_at
  */
 /**
+ * A sign-in of the account.
+ * @typedef {object} Session
+ * @property {string} id
+ * @property {string} created_at
+ * @property {string} last_used_at when it was last refreshed
+ * @property {string} expires_at when it ends by itself, unless it is refreshed
+ * @property {string | null} user_agent what the client called itself
+ * @property {boolean} current whether it is the one that asks
+ */
+/**
  * The answer to a sign-in or refresh.
  * @typedef {object} TokenResponse
  * @property {User} user
@@ -147,6 +157,29 @@ export type User = {
     last_name: string | null;
     created_at: string;
     updated_at: string;
+};
+/**
+ * A sign-in of the account.
+ */
+export type Session = {
+    id: string;
+    created_at: string;
+    /**
+     * when it was last refreshed
+     */
+    last_used_at: string;
+    /**
+     * when it ends by itself, unless it is refreshed
+     */
+    expires_at: string;
+    /**
+     * what the client called itself
+     */
+    user_agent: string | null;
+    /**
+     * whether it is the one that asks
+     */
+    current: boolean;
 };
 /**
  * The answer to a sign-in or refresh.

@@ -12,6 +12,9 @@ use crate::effect::{Context, Effect, Outgoing, TokenFacts, Violation};
 use crate::planted::planted;
 use crate::session::{Own, Phase, Session};
 
+/// How long a message over the rate is held against a device.
+const STRIKE: Duration = Duration::from_secs(1);
+
 impl Session {
     pub(crate) fn text(&mut self, text: &str, cx: &mut Context<'_>, out: &mut Vec<Effect>) {
         let frame = ClientFrame::decode(text);
@@ -23,7 +26,6 @@ impl Session {
             let text = "This device sends faster than the rate allows; the message was not taken. Slow down.";
             return self.over_rate(id.as_ref(), text, cx.now, out);
         }
-        self.strikes = 0;
         if self.is_refused(id.as_ref(), digest, &message, out) {
             return;
         }
@@ -118,17 +120,17 @@ impl Session {
         if self.phase() != Phase::Live {
             return;
         }
-        if (cx.permit)() {
-            self.strikes = 0;
-        } else {
+        if !(cx.permit)() {
             let text = "This device sends more pings, pongs and fragments than the rate allows. Slow down.";
             self.over_rate(None, text, cx.now, out);
         }
     }
 
     fn over_rate(&mut self, id: Option<&MessageId>, text: &'static str, now: Millis, out: &mut Vec<Effect>) {
-        self.strikes += 1;
-        if self.strikes > self.limits.rate_strikes {
+        // Each is a second, and one passes every second. What was permitted in between excuses nothing: of a device that
+        // sends at twice its rate, every second message is.
+        self.strikes_until = self.strikes_until.max(now) + STRIKE;
+        if self.strikes_until > now + STRIKE * self.limits.rate_strikes {
             return self.close(CloseCode::RateLimited, Detach::Lost, now, out);
         }
         // The error is no outcome of a message that was taken before. Nor is the `id` of one that was not taken used.

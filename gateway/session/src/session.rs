@@ -53,7 +53,8 @@ pub struct Session {
     pub(crate) ice_renew_at: Option<Millis>,
     pub(crate) next_ping: Millis,
     pub(crate) missed_pings: u32,
-    pub(crate) strikes: u32,
+    /// Up to when messages over the rate are held against the device.
+    pub(crate) strikes_until: Millis,
     /// Bytes that were sent and not yet taken by the socket.
     pub(crate) queued: usize,
     /// The highest `seq` that was handed to the socket.
@@ -94,7 +95,7 @@ impl Session {
             ice_servers: facts.ice_servers,
             ice_renew_at: facts.ice_renew_at,
             missed_pings: 0,
-            strikes: 0,
+            strikes_until: now,
             queued: 0,
             handed: 0,
             repeats: 0,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use streamz_platform::Complaint;
 use streamz_protocol::UserId;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -15,8 +16,10 @@ use super::GatewayFleet;
 pub(super) const WAITING: usize = 1024;
 /// For so long the user's hub has the first word: it tells the other devices why this one is gone.
 const HUB_FIRST: Duration = Duration::from_millis(400);
-/// How often the store's list is read: a word over the bus may be lost.
-const SYNC_EVERY: Duration = Duration::from_secs(5);
+/// How often the store's list is read: a word over the bus may be lost, and what is revoked has a second to take effect.
+const SYNC_EVERY: Duration = Duration::from_millis(700);
+/// How often the log hears that the list cannot be read.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// A sign-in whose connections close.
 pub(super) struct Revocation {
@@ -59,6 +62,7 @@ impl GatewayFleet {
 
     /// Reads the store's list from time to time.
     pub(super) async fn sync_revoked(self: Arc<Self>, stopping: CancellationToken) {
+        let mut reading = Complaint::new(COMPLAIN_EVERY);
         loop {
             tokio::select! {
                 () = tokio::time::sleep(SYNC_EVERY) => {}
@@ -66,12 +70,19 @@ impl GatewayFleet {
             }
             let Some(served) = self.served.get() else { continue };
             match served.revoked.sync_new(&self.store, self.clock.utc()).await {
-                Ok(missed) if missed.is_empty() => {}
+                Ok(missed) if missed.is_empty() => {
+                    reading.works();
+                }
                 Ok(missed) => {
+                    reading.works();
                     tracing::debug!(sign_ins = missed.len(), "revocations that the bus did not bring");
                     self.close(None, &missed);
                 }
-                Err(error) => tracing::warn!(%error, "the list of revoked sign-ins was not read"),
+                Err(error) => {
+                    if let Some(kept_back) = reading.failed(std::time::Instant::now()) {
+                        tracing::warn!(%error, kept_back, "the list of revoked sign-ins was not read");
+                    }
+                }
             }
         }
     }

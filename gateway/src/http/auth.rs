@@ -1,5 +1,7 @@
 //! `/api/auth`: accounts and sign-ins.
 
+use std::net::IpAddr;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,10 +16,11 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::body::{JsonBody, secret};
-use super::client::ClientAddress;
+use super::client::{Client, ClientAddress, UserAgent};
 use super::fields::{Fields, person_name};
 use super::responses::{Any, ChecksPassword, NeedsStore, NeedsToken, TakesBody};
 use super::sign_in::{self, TokenResponse};
+use crate::audit::About;
 use crate::authenticate::{AuthFailure, Identity};
 use crate::problem::{Code, Problem, ProblemBody};
 use crate::state::AppState;
@@ -28,7 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(login))
         .routes(routes!(refresh))
         .routes(routes!(logout))
-        .routes(routes!(me))
+        .routes(routes!(me, super::account::delete_account))
 }
 
 /// Who wants an account.
@@ -61,6 +64,7 @@ struct RegisterRequest {
 async fn register(
     State(state): State<AppState>,
     ClientAddress(address): ClientAddress,
+    UserAgent(agent): UserAgent,
     JsonBody(body): JsonBody<RegisterRequest>,
 ) -> Result<(StatusCode, Json<TokenResponse>), Problem> {
     let mut fields = Fields::default();
@@ -71,8 +75,9 @@ async fn register(
     let (Some(email), Some(password), true) = (email, password, fields.good()) else {
         return Err(fields.into_problem());
     };
+    let client = Client { address, agent };
     // A hash costs as much as a sign-in: both count together for an address.
-    sign_in::admit_address(&state, address).await?;
+    sign_in::admit_address(&state, address, "sign_up.refused").await?;
     let password_hash = state.passwords().hash(password).await?;
     let new = NewUser {
         email: email.as_str(),
@@ -88,9 +93,11 @@ async fn register(
         }
         Err(CreateUserError::Store(error)) => return Err(error.into()),
     };
-    tracing::info!(user = %user.id, "an account was made");
+    let about = About { user: Some(UserId(user.id)), client: Some(address), ..About::default() };
+    state.audit().done("account.created", about);
     state.known().remember(&email, address);
-    let tokens = sign_in::begin(&state, user).await?.ok_or_else(Problem::user_gone)?;
+    let tokens =
+        sign_in::begin(&state, user, &password_hash, client).await?.ok_or_else(Problem::user_gone)?;
     Ok((StatusCode::CREATED, Json(tokens)))
 }
 
@@ -121,6 +128,7 @@ struct LoginRequest {
 async fn login(
     State(state): State<AppState>,
     ClientAddress(address): ClientAddress,
+    UserAgent(agent): UserAgent,
     JsonBody(body): JsonBody<LoginRequest>,
 ) -> Result<Json<TokenResponse>, Problem> {
     let mut fields = Fields::default();
@@ -130,11 +138,12 @@ async fn login(
     let (Some(email), Some(password)) = (email, password) else {
         return Err(fields.into_problem());
     };
-    sign_in::admit_address(&state, address).await?;
-    let counted = sign_in::admit_account(&state, &email, address).await?;
-    let user = sign_in::check(&state, &email, &password).await?;
+    let client = Client { address, agent };
+    sign_in::admit_address(&state, address, sign_in::REFUSED).await?;
+    let counted = sign_in::admit_account(&state, &email, address, sign_in::REFUSED).await?;
+    let (user, hash) = sign_in::check(&state, &email, &password, address).await?;
     sign_in::succeeded(&state, &email, address, &counted).await;
-    sign_in::begin(&state, user).await?.map(Json).ok_or_else(sign_in::refused)
+    sign_in::begin(&state, user, &hash, client).await?.map(Json).ok_or_else(sign_in::refused)
 }
 
 /// A refresh token.
@@ -161,6 +170,7 @@ struct RefreshRequest {
 )]
 async fn refresh(
     State(state): State<AppState>,
+    ClientAddress(address): ClientAddress,
     JsonBody(body): JsonBody<RefreshRequest>,
 ) -> Result<Json<TokenResponse>, Problem> {
     let mut fields = Fields::default();
@@ -168,30 +178,63 @@ async fn refresh(
     else {
         return Err(fields.into_problem());
     };
-    let invalid =
-        || Problem::new(Code::InvalidRefreshToken, "The refresh token is unknown or too old: sign in again.");
-    let old = RefreshToken::parse(secrecy::ExposeSecret::expose_secret(&old)).map_err(|_| invalid())?;
+    let refused = |reason| {
+        let about = About { reason: Some(reason), client: Some(address), ..About::default() };
+        state.audit().refused("refresh.refused", about);
+        Problem::new(Code::InvalidRefreshToken, "The refresh token is unknown or too old: sign in again.")
+    };
+    let old =
+        RefreshToken::parse(secrecy::ExposeSecret::expose_secret(&old)).map_err(|_| refused("unknown"))?;
     let new = RefreshToken::generate();
     let now = state.now();
     let expires_at = now + state.settings().tokens.refresh;
     match state.store().rotate_refresh_token(&old.hash(), &new.hash(), now, expires_at).await? {
         Rotation::Rotated { user, family_id } => Ok(Json(TokenResponse::new(&state, user, family_id, &new))),
         Rotation::Reused { user_id, family_id } => {
-            tracing::warn!(user = %user_id, family = %family_id, "a refresh token was used twice");
-            end_family(&state, UserId(user_id), family_id);
+            let user = UserId(user_id);
+            let about = About {
+                user: Some(user),
+                session: Some(family_id),
+                client: Some(address),
+                reason: Some("reused"),
+                ..About::default()
+            };
+            state.audit().refused("refresh.refused", about);
+            end_families(&state, user, &[family_id], "reused", Some(address));
             let detail = "This refresh token had been used before, so its sign-in was ended: sign in again.";
             Err(Problem::new(Code::RefreshTokenReused, detail))
         }
-        Rotation::Revoked => Err(AuthFailure::Revoked.into()),
-        Rotation::Expired | Rotation::Unknown => Err(invalid()),
+        Rotation::Revoked => {
+            let _ = refused("revoked");
+            Err(AuthFailure::Revoked.into())
+        }
+        Rotation::Expired => Err(refused("expired")),
+        Rotation::Unknown => Err(refused("unknown")),
     }
 }
 
-/// What follows when the store has noted that a family ended.
-fn end_family(state: &AppState, user: UserId, family: Uuid) {
+/// Sign-ins of which other gateways are told one by one. The list in the store, which they read every second, has the
+/// rest.
+const TOLD_AT_ONCE: usize = 256;
+
+/// What follows when the store has noted that sign-ins ended.
+pub(super) fn end_families(
+    state: &AppState,
+    user: UserId,
+    families: &[Uuid],
+    by: &'static str,
+    client: Option<IpAddr>,
+) {
     let now = state.now();
-    state.revoked().insert(family, now, now);
-    state.hubs().revoke(user, family);
+    for (number, family) in families.iter().enumerate() {
+        state.revoked().insert(*family, now, now);
+        if number < TOLD_AT_ONCE {
+            state.hubs().revoke(user, *family);
+        }
+        let about =
+            About { user: Some(user), session: Some(*family), client, reason: Some(by), ..About::default() };
+        state.audit().done("session.revoked", about);
+    }
 }
 
 /// Sign out.
@@ -201,7 +244,11 @@ fn end_family(state: &AppState, user: UserId, family: Uuid) {
     post, path = "/api/auth/logout", tag = "auth", security(("bearer" = [])),
     responses((status = 204, description = "Signed out"), NeedsToken, NeedsStore, Any),
 )]
-async fn logout(State(state): State<AppState>, identity: Identity) -> Result<StatusCode, Problem> {
+async fn logout(
+    State(state): State<AppState>,
+    ClientAddress(address): ClientAddress,
+    identity: Identity,
+) -> Result<StatusCode, Problem> {
     let Identity { user, family, .. } = identity;
     let was_live = state.store().revoke_family(family, "logout", state.now()).await?;
     if !was_live {
@@ -209,7 +256,7 @@ async fn logout(State(state): State<AppState>, identity: Identity) -> Result<Sta
         must_exist(&state, user).await?;
     }
     // Also if it was not live: its end may have been noted by a process that died before it told anybody.
-    end_family(&state, user, family);
+    end_families(&state, user, &[family], "logout", Some(address));
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -27,7 +27,11 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
             return Err(Problem::for_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         // Bounded by the router's `DefaultBodyLimit`.
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let whole = Bytes::from_request(request, state);
+        let Ok(bytes) = tokio::time::timeout(state.settings().http.body_timeout, whole).await else {
+            return Err(Problem::new(Code::Timeout, "The body came too slowly; send all of it at once."));
+        };
+        let bytes = bytes.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 too_large(most)
             } else {

@@ -4,9 +4,32 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 
 use crate::state::AppState;
+
+/// The longest name of a client that is kept, in characters.
+const USER_AGENT_MAX: usize = 255;
+
+/// Who signs in, for the list of sign-ins and the audit log.
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    pub(super) agent: Option<String>,
+}
+
+/// What the client calls itself (`User-Agent`), as far as it is text, cut to 255 characters.
+pub(super) struct UserAgent(pub(super) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for UserAgent {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let text = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::trim);
+        let text = text.filter(|text| !text.is_empty());
+        Ok(Self(text.map(|text| text.chars().take(USER_AGENT_MAX).collect())))
+    }
+}
 
 /// The client's address: of the peer, or, if the peer is one of `TRUSTED_PROXIES`, what it says in
 /// `X-Forwarded-For`.

@@ -52,7 +52,7 @@ impl KnownClients {
     }
 }
 
-/// An IPv4 address, or the /64 that a customer has at least.
+/// An IPv4 address, or the /64 that a customer has at least: whom limits count.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),

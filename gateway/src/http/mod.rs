@@ -4,14 +4,17 @@
 //! |---|---|
 //! | `auth`, `sign_in`, `known` | accounts and sign-ins; who may try a password |
 //! | `devices`, `streams`, `ice_servers`, `public_keys` | one resource each |
+//! | `account` | what people do with an account that they have |
 //! | `operations` | liveness, readiness, figures, status |
 //! | `openapi`, `responses` | the API's description |
 //! | `console` | the page that people use |
 //! | `body`, `uri`, `fields`, `client` | what a request says, checked |
 //! | `observe` | around every request: id, span, figures, the form of errors |
+//! | `shed` | requests beyond what may be under way |
 //!
-//! The layers, from the outside: `observe`, CORS, the check of the percent-encoding, the time limit, panics.
+//! The layers, from the outside: `observe`, CORS, the check of the percent-encoding, shedding, the time limit, panics.
 
+mod account;
 mod auth;
 mod body;
 mod client;
@@ -25,6 +28,7 @@ mod openapi;
 mod operations;
 mod public_keys;
 mod responses;
+mod shed;
 mod sign_in;
 mod streams;
 mod uri;
@@ -44,7 +48,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use client::ClientAddress;
-pub(crate) use known::KnownClients;
+pub(crate) use known::{KnownClients, network};
 pub use observe::{REQUEST_ID, RequestId};
 pub(crate) use uri::is_well_formed;
 
@@ -89,6 +93,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(auth::routes())
+        .merge(account::routes())
         .merge(devices::routes())
         .merge(streams::routes())
         .merge(ice_servers::routes())
@@ -102,6 +107,7 @@ fn with_layers(routes: Router<AppState>, state: AppState) -> Router {
         .layer(CatchPanicLayer::custom(observe::panicked))
         .layer(DefaultBodyLimit::max(settings.http.body_bytes))
         .layer(from_fn_with_state(state.clone(), observe::within))
+        .layer(from_fn_with_state(state.clone(), shed::shed))
         .layer(from_fn(uri::check))
         .layer(cors(settings))
         .layer(from_fn(observe::observe))

@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::problem::{Code, Problem, ProblemBody};
-use crate::readiness::{CheckReport, Readiness};
+use crate::readiness::{CheckReport, Readiness, Verdict};
 use crate::state::AppState;
 use crate::status::{StatusSource, only_from_here};
 
@@ -124,7 +124,7 @@ async fn health() -> Json<Health> {
 /// Readiness.
 #[derive(Serialize, ToSchema)]
 struct Ready {
-    /// `ready`, `not_ready` or `draining`.
+    /// `ready`; or `degraded`: the store is away, and devices that are connected go on without it.
     #[schema(example = "ready")]
     state: &'static str,
     /// Each dependency.
@@ -141,13 +141,12 @@ struct Ready {
     ),
 )]
 async fn ready(State(state): State<Operations>) -> Result<Json<Ready>, Problem> {
-    let checks = state.readiness.report().await;
-    let (word, detail) = if state.is_draining() {
-        ("draining", "This process is ending; use another one.")
-    } else if checks.iter().all(|check| check.ready) {
-        return Ok(Json(Ready { state: "ready", checks }));
-    } else {
-        ("not_ready", "Wait until every one of `checks` is ready.")
+    let (verdict, checks) = state.readiness.verdict().await;
+    let (word, detail) = match verdict {
+        _ if state.is_draining() => ("draining", "This process is ending; use another one."),
+        Verdict::Ready => return Ok(Json(Ready { state: "ready", checks })),
+        Verdict::Degraded => return Ok(Json(Ready { state: "degraded", checks })),
+        Verdict::NotReady => ("not_ready", "Wait until every one of `checks` is ready."),
     };
     let checks = serde_json::to_value(checks).map_err(|error| Problem::internal(&error))?;
     Err(Problem::new(Code::NotReady, detail).with("state", word).with("checks", checks).retry_after(1))

@@ -48,6 +48,11 @@ problems! {
         "400": "`malformed_path`",
         "404": "`device_not_found`"
     }
+    /// Of whatever names a sign-in in its path.
+    NamesSession {
+        "400": "`malformed_path`",
+        "404": "`session_not_found`"
+    }
     /// Of every operation.
     Any { "default": "Any other error: `timeout`, `internal`, …" }
 }

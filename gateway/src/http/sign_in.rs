@@ -18,11 +18,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use streamz_auth::{Email, RefreshToken, Verdict};
 use streamz_protocol::UserId;
-use streamz_store::{CreateFamilyError, Credentials, LoginDecision, LoginKey, User};
+use streamz_store::{CreateFamilyError, Credentials, LoginDecision, LoginKey, NewFamily, User};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::client::Client;
 use super::known::network;
+use crate::audit::About;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 
@@ -61,9 +63,17 @@ pub(super) fn refused() -> Problem {
     Problem::new(Code::InvalidCredentials, "No account has this address with this password; check both.")
 }
 
-/// Counts an attempt from this address.
-pub(super) async fn admit_address(state: &AppState, address: IpAddr) -> Result<(), Problem> {
-    admit(state, LoginKey::Address(address), "address").await
+/// The audit event of a sign-in that does not happen.
+pub(super) const REFUSED: &str = "sign_in.refused";
+
+/// Counts an attempt from this address; `refusal` is the audit event if it is one too many.
+pub(super) async fn admit_address(
+    state: &AppState,
+    address: IpAddr,
+    refusal: &'static str,
+) -> Result<(), Problem> {
+    let about = About { client: Some(address), reason: Some("address_limited"), ..About::default() };
+    admit(state, LoginKey::Address(address), "address", refusal, about).await
 }
 
 /// Counts an attempt for this account, whether it exists or not, and returns what to clear if it succeeds.
@@ -71,9 +81,17 @@ pub(super) async fn admit_account(
     state: &AppState,
     email: &Email,
     address: IpAddr,
+    refusal: &'static str,
 ) -> Result<Counted, Problem> {
     let counted = Counted::of(state, email, address);
-    admit(state, LoginKey::Account(&counted.0), "account").await?;
+    let about = About {
+        // Not looked up: whether it exists is not known here.
+        account: Some(state.audit().hash(email)),
+        client: Some(address),
+        reason: Some("account_limited"),
+        ..About::default()
+    };
+    admit(state, LoginKey::Account(&counted.0), "account", refusal, about).await?;
     Ok(counted)
 }
 
@@ -100,67 +118,118 @@ pub(super) async fn succeeded(state: &AppState, email: &Email, address: IpAddr, 
     }
 }
 
-async fn admit(state: &AppState, key: LoginKey<'_>, kind: &'static str) -> Result<(), Problem> {
+async fn admit(
+    state: &AppState,
+    key: LoginKey<'_>,
+    kind: &'static str,
+    refusal: &'static str,
+    about: About,
+) -> Result<(), Problem> {
     let limit = state.settings().http.logins_per_minute.get();
     match state.store().login_attempt(key, limit, state.now()).await? {
         LoginDecision::Allowed => Ok(()),
         LoginDecision::RetryAfter { seconds } => {
             metrics::counter!("streamz_sign_ins_refused_total", "by" => kind).increment(1);
+            state.audit().refused(refusal, about);
             let detail = format!("Too many attempts: come again in {seconds} s.");
             Err(Problem::new(Code::RateLimited, detail).retry_after(seconds))
         }
     }
 }
 
-/// The account of this address, if the password is its own. Takes the same steps if there is no such account.
-pub(super) async fn check(state: &AppState, email: &Email, password: &SecretString) -> Result<User, Problem> {
+/// The account of this address and its password hash, if the password is its own. Takes the same steps if there is no such
+/// account.
+pub(super) async fn check(
+    state: &AppState,
+    email: &Email,
+    password: &SecretString,
+    address: IpAddr,
+) -> Result<(User, String), Problem> {
+    let about = About { client: Some(address), ..About::default() };
     let Some(Credentials { user, password_hash }) = state.store().user_by_email(email.as_str()).await? else {
         metrics::counter!("streamz_password_checks_total", "account" => "unknown").increment(1);
         state.passwords().verify_dummy(password).await?;
+        let account = Some(state.audit().hash(email));
+        state.audit().refused(REFUSED, About { account, reason: Some("unknown_account"), ..about });
         return Err(refused());
     };
     metrics::counter!("streamz_password_checks_total", "account" => "known").increment(1);
     let stored = password_hash.expose_secret();
     match state.passwords().verify(stored, password).await? {
-        Verdict::Wrong => Err(refused()),
+        Verdict::Wrong => {
+            let user = Some(UserId(user.id));
+            state.audit().refused(REFUSED, About { user, reason: Some("wrong_password"), ..about });
+            Err(refused())
+        }
         Verdict::Correct { rehash_needed } => {
-            if rehash_needed {
-                replace_hash(state, &user, stored, password).await;
-            }
-            Ok(user)
+            let new = if rehash_needed { replace_hash(state, &user, stored, password).await } else { None };
+            let hash = new.unwrap_or_else(|| stored.to_owned());
+            Ok((user, hash))
         }
     }
 }
 
-/// Replaces a hash of the first Streamz, unless the password was changed meanwhile. The next sign-in tries again if it
-/// fails.
-async fn replace_hash(state: &AppState, user: &User, old: &str, password: &SecretString) {
+/// Replaces a hash of the first Streamz, unless the password was changed meanwhile, and returns the new one. The next
+/// sign-in tries again if it fails.
+async fn replace_hash(state: &AppState, user: &User, old: &str, password: &SecretString) -> Option<String> {
     let new = match state.passwords().rehash(password).await {
         Ok(new) => new,
         Err(error) => {
             tracing::warn!(user = %user.id, %error, "an old password hash could not be replaced yet");
-            return;
+            return None;
         }
     };
     match state.store().replace_password_hash(user.id, old, &new, state.now()).await {
-        Ok(replaced) => tracing::info!(user = %user.id, replaced, "an old password hash was replaced"),
+        Ok(replaced) => {
+            tracing::info!(user = %user.id, replaced, "an old password hash was replaced");
+            replaced.then_some(new)
+        }
         Err(error) => {
-            tracing::warn!(user = %user.id, %error, "an old password hash could not be replaced yet")
+            tracing::warn!(user = %user.id, %error, "an old password hash could not be replaced yet");
+            None
         }
     }
 }
 
-/// Starts a sign-in of this user; `None` if the account is gone.
-pub(super) async fn begin(state: &AppState, user: User) -> Result<Option<TokenResponse>, Problem> {
+/// Starts a sign-in of this user, whose password had this hash when it was checked; `None` if the account is gone, or has
+/// another one by now.
+pub(super) async fn begin(
+    state: &AppState,
+    user: User,
+    password_hash: &str,
+    client: Client,
+) -> Result<Option<TokenResponse>, Problem> {
     let refresh = RefreshToken::generate();
     let now = state.now();
-    let family = state
-        .store()
-        .create_family(user.id, &refresh.hash(), now, now + state.settings().tokens.refresh)
-        .await;
-    match family {
-        Ok(family) => Ok(Some(TokenResponse::new(state, user, family, &refresh))),
-        Err(CreateFamilyError::UnknownUser) => Ok(None),
+    let new = NewFamily {
+        user_id: user.id,
+        password_hash: Some(password_hash),
+        token_hash: &refresh.hash(),
+        user_agent: client.agent.as_deref(),
+        expires_at: now + state.settings().tokens.refresh,
+    };
+    match state.store().begin_family(new, now).await {
+        Ok(family) => {
+            let about = About {
+                user: Some(UserId(user.id)),
+                session: Some(family),
+                client: Some(client.address),
+                ..About::default()
+            };
+            state.audit().done("sign_in.succeeded", about);
+            Ok(Some(TokenResponse::new(state, user, family, &refresh)))
+        }
+        Err(CreateFamilyError::UnknownUser) => {
+            let user = Some(UserId(user.id));
+            let about = About {
+                user,
+                client: Some(client.address),
+                reason: Some("changed_meanwhile"),
+                ..About::default()
+            };
+            state.audit().refused(REFUSED, about);
+            Ok(None)
+        }
         Err(CreateFamilyError::Store(error)) => Err(error.into()),
     }
 }

@@ -77,6 +77,12 @@ impl Answer {
         if self.text.is_empty() { Value::Null } else { self.json() }
     }
 
+    /// Asserts this status, whatever the body is.
+    #[track_caller]
+    pub(crate) fn ok_text(&self, status: u16) {
+        assert_eq!(self.status, status, "{self:?}");
+    }
+
     /// Asserts that this is a whole problem with this code, and returns it.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, code: &str) -> Value {

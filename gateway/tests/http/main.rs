@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod account;
+mod audit;
 mod auth;
 mod console;
 mod devices;
@@ -11,6 +13,7 @@ mod openapi;
 mod operations;
 mod problems;
 mod serve;
+mod shed;
 mod sign_in;
 mod streams;
 mod tokens;

@@ -16,6 +16,10 @@ const ROUTES: &[(&str, &str)] = &[
     ("post", "/api/auth/refresh"),
     ("post", "/api/auth/logout"),
     ("get", "/api/auth/me"),
+    ("delete", "/api/auth/me"),
+    ("put", "/api/auth/password"),
+    ("get", "/api/auth/sessions"),
+    ("delete", "/api/auth/sessions/{id}"),
     ("get", "/api/devices"),
     ("post", "/api/devices"),
     ("put", "/api/devices/{device_id}"),
@@ -134,9 +138,17 @@ async fn the_document_is_valid() {
 
 fn needs_token(path: &str) -> bool {
     path == "/ws"
-        || ["/api/auth/me", "/api/auth/logout", "/api/devices", "/api/streams", "/api/ice"]
-            .iter()
-            .any(|prefix| path.starts_with(prefix))
+        || [
+            "/api/auth/me",
+            "/api/auth/logout",
+            "/api/auth/password",
+            "/api/auth/sessions",
+            "/api/devices",
+            "/api/streams",
+            "/api/ice",
+        ]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
 }
 
 /// Every `$ref` leads somewhere.
@@ -163,6 +175,8 @@ async fn schemas_say_what_is_required() {
         ("RegisterRequest", vec!["email", "password"]),
         ("LoginRequest", vec!["email", "password"]),
         ("RefreshRequest", vec!["refresh_token"]),
+        ("PasswordRequest", vec!["current_password", "new_password"]),
+        ("DeleteAccountRequest", vec!["password"]),
         ("CreateDeviceRequest", vec!["device_id", "device_name"]),
         ("UpdateDeviceRequest", vec![]),
         ("Problem", vec!["type", "title", "status", "code", "detail", "request_id"]),

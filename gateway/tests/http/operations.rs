@@ -40,6 +40,7 @@ async fn a_missing_dependency_is_named() {
     })
     .await;
     api.state.store().close().await;
+    // It has never been ready.
     let problem = api.get("/ready", "").await.problem(503, "not_ready");
     assert_eq!(problem["state"], "not_ready");
     assert_eq!(
@@ -49,6 +50,42 @@ async fn a_missing_dependency_is_named() {
             {"name": "hubs", "ready": true, "state": "in this process"},
         ])
     );
+}
+
+/// Every process shares the store: if it is away, all would be taken out of service together, and with them what works.
+#[tokio::test]
+async fn a_store_that_is_away_degrades_a_process_that_was_ready_and_nothing_else_does() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    static BUS: AtomicBool = AtomicBool::new(true);
+    let api = Api::with(|parts| {
+        parts.readiness = Readiness::new().with_store(parts.store.clone()).with("bus", || async {
+            if BUS.load(Ordering::Relaxed) { Ok("answers") } else { Err("does not answer") }
+        });
+    })
+    .await;
+    // An answer is good for a second.
+    let becomes = async |state: &str| {
+        let asking = async {
+            loop {
+                let answer = api.get("/ready", "").await;
+                if answer.json()["state"] == state {
+                    return answer;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(30), asking).await.unwrap()
+    };
+    becomes("ready").await.ok(200);
+    api.state.store().close().await;
+    let degraded = becomes("degraded").await.ok(200);
+    assert_eq!(degraded["checks"][0], json!({"name": "store", "ready": false, "state": "does not answer"}));
+    BUS.store(false, Ordering::Relaxed);
+    becomes("not_ready").await.problem(503, "not_ready");
+    BUS.store(true, Ordering::Relaxed);
+    becomes("degraded").await.ok(200);
+    api.state.start_draining();
+    becomes("draining").await.problem(503, "not_ready");
 }
 
 #[tokio::test]

@@ -153,6 +153,13 @@ async fn one_connection_too_many_is_told_so() {
     let refused = rest(&mut second).await;
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     assert!(refused.contains("retry-after: 1") && refused.contains("\"code\":\"busy\""), "{refused}");
+    // Also if it has sent its request by then: what it is told is not lost with the connection.
+    for _ in 0..20 {
+        let mut third = server.connect().await;
+        third.write_all(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let refused = rest(&mut third).await;
+        assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    }
     // The first one is served on.
     first.write_all(b"GET /ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     assert!(rest(&mut first).await.ends_with("pong"));

@@ -252,3 +252,28 @@ async fn signing_in_with_any_bytes_is_right_or_wrong() {
         api.post("/api/auth/login", "", login("no address", "x")).await.problem(422, "invalid_fields");
     assert_eq!(problem["errors"][0]["field"], "email");
 }
+
+/// A proxy of ours says where a client is in one header; any other is the client's own word.
+#[tokio::test]
+async fn a_forwarded_header_moves_nobody() {
+    use crate::fixture::{json, request};
+    use axum::extract::ConnectInfo;
+    use axum::http::Method;
+    let api = Api::new().await;
+    for peer in ["10.0.0.7:1", "192.0.2.2:1"] {
+        let peer: std::net::SocketAddr = peer.parse().unwrap();
+        let from = |n: u8| {
+            let request = request(Method::POST, "/api/auth/login", "")
+                .header("forwarded", format!("for=198.51.100.{n}"))
+                .header("x-real-ip", format!("198.51.100.{n}"))
+                .header("x-forwarded-for", "192.0.2.99")
+                .extension(ConnectInfo(peer));
+            json(request, &login(&format!("{}-{n}@example.org", peer.ip()), "nonsense"))
+        };
+        // The second peer is no proxy: it is itself, and has tries of its own.
+        for n in 0..5 {
+            api.send(from(n)).await.problem(401, "invalid_credentials");
+        }
+        wait_of(&api.send(from(77)).await);
+    }
+}

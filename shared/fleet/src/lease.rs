@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use streamz_cluster::SlotRow;
-use streamz_platform::Clock;
+use streamz_platform::{Clock, Complaint};
 use streamz_protocol::cluster::Assignment;
 use streamz_protocol::{GatewayId, Millis, NodeId, ProcessId};
 use streamz_store::{ClusterStore, ProcessKind, RegisterError, Renewal, Renewed, StoreError};
@@ -21,6 +22,9 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 const RENEW_WITHIN: Duration = Duration::from_secs(2);
 /// The table is not read more often than this, however many hints come.
 const READ_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often the log hears that the database is still away.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// A process that wants to be there.
 #[derive(Clone, Debug)]
@@ -96,6 +100,10 @@ pub struct Lease {
     told: AtomicBool,
     /// This incarnation could not go on.
     gave_up: AtomicBool,
+    /// That the database does not answer to a renewal,
+    renewing: Mutex<Complaint>,
+    /// or to a reading.
+    reading: Mutex<Complaint>,
 }
 
 impl Lease {
@@ -111,6 +119,7 @@ impl Lease {
         stopping: &CancellationToken,
     ) -> Result<Arc<Self>, JoinError> {
         let id = peers.me();
+        let mut waiting = Complaint::new(COMPLAIN_EVERY);
         loop {
             let LeaseSettings { kind, name, info, key } = &settings;
             match store.register_process(id, *kind, name, info, *key).await {
@@ -127,7 +136,9 @@ impl Lease {
                     break;
                 }
                 Err(RegisterError::Store(error)) if error.is_unavailable() => {
-                    tracing::warn!(%error, "waiting for the database");
+                    if waiting.failed(Instant::now()).is_some() {
+                        tracing::warn!(%error, "waiting for the database");
+                    }
                     tokio::select! {
                         () = tokio::time::sleep(RENEW_EVERY) => {}
                         () = stopping.cancelled() => return Err(JoinError::Stopped),
@@ -147,6 +158,8 @@ impl Lease {
             fence: CancellationToken::new(),
             told: AtomicBool::new(false),
             gave_up: AtomicBool::new(false),
+            renewing: Mutex::new(Complaint::new(COMPLAIN_EVERY)),
+            reading: Mutex::new(Complaint::new(COMPLAIN_EVERY)),
         };
         Ok(Arc::new(lease))
     }
@@ -234,17 +247,24 @@ impl Lease {
         let sent_at = self.clock.now();
         match tokio::time::timeout(RENEW_WITHIN, self.store.renew(self.id)).await {
             Ok(Ok(renewal)) => {
+                if self.renewing.lock().works() {
+                    tracing::info!("the lease: the database answers again");
+                }
                 if let Renewal::Renewed(renewed) = &renewal {
                     member.renewed(sent_at, renewed);
                 }
                 Some(renewal)
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the lease was not renewed");
+                if let Some(kept_back) = self.renewing.lock().failed(Instant::now()) {
+                    tracing::warn!(%error, kept_back, "the lease was not renewed");
+                }
                 None
             }
             Err(_) => {
-                tracing::warn!("the lease was not renewed: the database does not answer");
+                if let Some(kept_back) = self.renewing.lock().failed(Instant::now()) {
+                    tracing::warn!(kept_back, "the lease was not renewed: the database does not answer");
+                }
                 None
             }
         }
@@ -254,6 +274,7 @@ impl Lease {
     async fn read(&self, reader: &mut Reader, member: &dyn Member) -> bool {
         match reader.read(&self.store).await {
             Ok((view, live)) => {
+                self.reading.lock().works();
                 for gone in reader.known.difference(&live) {
                     self.peers.forget(*gone);
                 }
@@ -263,7 +284,9 @@ impl Lease {
                 true
             }
             Err(error) => {
-                tracing::warn!(%error, "the slot table was not read");
+                if let Some(kept_back) = self.reading.lock().failed(Instant::now()) {
+                    tracing::warn!(%error, kept_back, "the slot table was not read");
+                }
                 false
             }
         }

@@ -8,7 +8,7 @@
 //! [`reference()`] lists all variables with their defaults and meanings, for the documentation.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -176,6 +176,20 @@ pub struct HttpLimits {
     pub body_bytes: usize,
     /// `HEADER_TIMEOUT`.
     pub header_timeout: Duration,
+    /// `BODY_TIMEOUT`.
+    pub body_timeout: Duration,
+    /// `MAX_CONNECTIONS`, upgraded ones included.
+    pub connections: NonZeroUsize,
+    /// `CONNECTIONS_PER_SECOND`.
+    pub connections_per_second: NonZeroU32,
+    /// `MAX_REQUESTS`, at the same time.
+    pub requests: NonZeroU32,
+    /// `REQUESTS_PER_ADDRESS`, at the same time.
+    pub requests_per_address: NonZeroU32,
+    /// `MEMORY_LIMIT`, in bytes, if one was written.
+    pub memory: Option<u64>,
+    /// `AUDIT_ADDRESSES`.
+    pub audit_addresses: bool,
     /// `LOGINS_PER_MINUTE`, for an account and for an address.
     pub logins_per_minute: NonZeroU32,
 }

@@ -3,7 +3,7 @@
 //! * [`config`]: variables, flags and `.env` become a [`Config`] that cannot express a bad state, or a list
 //!   of every problem, each a sentence that names its variable;
 //! * [`telemetry`]: logs; [`metrics`]: figures; [`spans`]: traces; [`otlp`]: both on their way to a collector;
-//! * [`clock`]: the time that the state machines are given;
+//! * [`clock`]: the time that the state machines are given; [`complaint`]: what is not said each time;
 //! * [`shutdown`]: what a signal means; [`tasks`]: every task has an owner that ends and awaits it.
 //!
 //! A `main` reads like this:
@@ -41,6 +41,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod clock;
+pub mod complaint;
 pub mod config;
 pub mod metrics;
 pub mod otlp;
@@ -50,6 +51,7 @@ pub mod tasks;
 pub mod telemetry;
 
 pub use clock::Clock;
+pub use complaint::Complaint;
 pub use config::{Config, ConfigArgs, ConfigErrors, Environment, Role};
 pub use metrics::MetricsHandle;
 pub use shutdown::Shutdown;

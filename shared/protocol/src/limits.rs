@@ -39,7 +39,7 @@ pub struct Limits {
     pub streams: usize,
     /// Outcomes that a session remembers to repeat them, beside those in its window.
     pub remembered_outcomes: usize,
-    /// Refused messages in a row before the socket is closed with 4004.
+    /// Refused messages, of which one a second is forgiven, before the socket is closed with 4004.
     pub rate_strikes: u32,
     /// How long before its end a lapsing token is announced with `token_expiring`.
     pub token_notice: Duration,

@@ -16,7 +16,7 @@
 //! What to know before reading on:
 //!
 //! - [`Store`] is a cheap handle over a connection pool. The methods stand with their aggregate: `users`, `devices`,
-//!   `presence`, `streams` (and `pages`), `refresh`, `login`, `sweep`. What a fleet shares beside them, its processes
+//!   `presence`, `streams` (and `pages`), `refresh` (and `sessions`), `login`, `sweep`. What a fleet shares beside them, its processes
 //!   and the owners of slots, is a [`ClusterStore`], on Postgres alone.
 //! - **One SQL text serves both databases.** The macros of `db` expand a body once per database; the statements use only
 //!   what both understand. `tests/` runs one contract on a real server of each kind.
@@ -44,6 +44,7 @@ mod pages;
 mod presence;
 mod refresh;
 mod schema;
+mod sessions;
 mod store;
 mod streams;
 mod sweep;
@@ -63,8 +64,9 @@ pub use error::{Cause, StoreError};
 pub use login::{LoginDecision, LoginKey};
 pub use pages::{MAX_PAGE, PageError, StreamPage, StreamQuery};
 pub use presence::{MAX_PRESENCE_BATCH, PresenceUpdate};
-pub use refresh::{CreateFamilyError, RevokedFamily, Rotation};
+pub use refresh::{CreateFamilyError, NewFamily, RevokedFamily, Rotation};
 pub use schema::{MigrateError, OLDEST_POSTGRES, SchemaState};
+pub use sessions::SignIn;
 pub use store::{Backend, ConnectError, PoolStats, Store, StoreOptions};
 pub use streams::{DeviceRef, Stream, StreamRecord};
 pub use sweep::{RetentionPolicy, Swept};

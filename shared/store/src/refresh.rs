@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::error::unless_orphan;
 use crate::users::BY_ID;
-use crate::{Store, StoreError, User, text};
+use crate::{Backend, Store, StoreError, User, text};
 
 /// The reason that a family is revoked for when a spent token comes again.
 const REUSED: &str = "reused";
@@ -51,6 +51,21 @@ pub struct RevokedFamily {
     pub revoked_at: DateTime<Utc>,
 }
 
+/// A family to be started.
+#[derive(Clone, Copy)]
+pub struct NewFamily<'a> {
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// The password hash that was found right; `None` where no password was asked for.
+    pub password_hash: Option<&'a str>,
+    /// The hash of its first token.
+    pub token_hash: &'a [u8; 32],
+    /// What the client calls itself.
+    pub user_agent: Option<&'a str>,
+    /// When that token lapses.
+    pub expires_at: DateTime<Utc>,
+}
+
 /// Why no family was started.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CreateFamilyError {
@@ -62,10 +77,12 @@ pub enum CreateFamilyError {
     Store(#[from] StoreError),
 }
 
-const INSERT_FAMILY: &str =
-    "INSERT INTO refresh_families (id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+const INSERT_FAMILY: &str = "INSERT INTO refresh_families (id, user_id, created_at, expires_at, user_agent) \
+     VALUES ($1, $2, $3, $4, $5)";
 const INSERT_TOKEN: &str =
     "INSERT INTO refresh_tokens (token_hash, family_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+const STILL_HAS_PASSWORD: &str = "SELECT id FROM users WHERE id = $1 AND password_hash = $2";
+const STILL_HAS_PASSWORD_PG: &str = "SELECT id FROM users WHERE id = $1 AND password_hash = $2 FOR SHARE";
 const FAMILY_OF: &str = "SELECT family_id FROM refresh_tokens WHERE token_hash = $1";
 // Locks the family's row: rotations and revocations of one family happen one after the other. (If this rotation is
 // refused, the later end merely keeps the row longer.)
@@ -76,8 +93,12 @@ const SPEND: &str = "UPDATE refresh_tokens SET spent_at = $2 WHERE token_hash = 
 const REVOKE: &str = "UPDATE refresh_families SET revoked_at = $2, revoke_reason = $3 \
      WHERE id = $1 AND revoked_at IS NULL";
 const IS_LIVE: &str = "SELECT EXISTS (SELECT 1 FROM refresh_families WHERE id = $1 AND revoked_at IS NULL)";
-const REVOKED_SINCE: &str = "SELECT id, user_id, revoked_at FROM refresh_families \
-     WHERE revoked_at IS NOT NULL AND (revoked_at, id) > ($1, $2) ORDER BY revoked_at, id LIMIT $3";
+// Each part reads its own index, and no further than the whole needs.
+const REVOKED_SINCE: &str = "SELECT id, user_id, revoked_at FROM (SELECT id, user_id, revoked_at FROM refresh_families \
+     WHERE revoked_at IS NOT NULL AND (revoked_at, id) > ($1, $2) ORDER BY revoked_at, id LIMIT $3) AS ended \
+     UNION ALL SELECT id, user_id, revoked_at FROM (SELECT id, user_id, revoked_at FROM ended_families \
+     WHERE (revoked_at, id) > ($1, $2) ORDER BY revoked_at, id LIMIT $3) AS gone \
+     ORDER BY revoked_at, id LIMIT $3";
 
 impl Store {
     /// Starts a family with its first token, of which only the hash is stored; returns the family's id.
@@ -91,21 +112,49 @@ impl Store {
         now: DateTime<Utc>,
         expires_at: DateTime<Utc>,
     ) -> Result<Uuid, CreateFamilyError> {
+        let new = NewFamily { user_id, password_hash: None, token_hash, user_agent: None, expires_at };
+        self.begin_family(new, now).await
+    }
+
+    /// The same, of a sign-in by password: nothing is begun if the account has another password by now, so that no
+    /// sign-in that was under way survives a change of it.
+    ///
+    /// # Errors
+    /// [`CreateFamilyError`]; `UnknownUser` also if the password is another one.
+    pub async fn begin_family(
+        &self,
+        new: NewFamily<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Uuid, CreateFamilyError> {
+        text::optional("user_agent", new.user_agent)?;
         let id = Uuid::now_v7();
-        let (now, expires_at) = (text::micros(now), text::micros(expires_at));
+        let (now, expires_at) = (text::micros(now), text::micros(new.expires_at));
+        let still = match self.backend() {
+            // A change of the password waits until this family is there to be ended by it.
+            Backend::Postgres => STILL_HAS_PASSWORD_PG,
+            Backend::Sqlite => STILL_HAS_PASSWORD,
+        };
         let created = in_tx!(self, |tx| {
+            if let Some(hash) = new.password_hash {
+                let found: Option<Uuid> =
+                    sqlx::query_scalar(still).bind(new.user_id).bind(hash).fetch_optional(&mut *tx).await?;
+                if found.is_none() {
+                    return Ok(None);
+                }
+            }
             let family = sqlx::query(INSERT_FAMILY)
                 .bind(id)
-                .bind(user_id)
+                .bind(new.user_id)
                 .bind(now)
                 .bind(expires_at)
+                .bind(new.user_agent)
                 .execute(&mut *tx)
                 .await;
             if unless_orphan(family)?.is_none() {
                 return Ok(None);
             }
             sqlx::query(INSERT_TOKEN)
-                .bind(&token_hash[..])
+                .bind(&new.token_hash[..])
                 .bind(id)
                 .bind(now)
                 .bind(expires_at)

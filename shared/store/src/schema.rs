@@ -1,5 +1,7 @@
 //! The schema: one set of migrations, embedded.
 
+use std::sync::LazyLock;
+
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 
@@ -7,7 +9,12 @@ use crate::db::Db;
 use crate::error::Cause;
 use crate::{Backend, Store, StoreError};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+/// Those of a newer program are none of this one's business.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("../../migrations");
+    migrations.set_ignore_missing(true);
+    migrations
+});
 
 /// How the database's schema compares with what this program was built for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +23,8 @@ pub enum SchemaState {
     UpToDate,
     /// These migrations are yet to be run.
     Missing(Vec<i64>),
-    /// A newer program has migrated it; its newest migration has this number.
+    /// They are the same but for migrations of a newer program, the newest of which has this number. Migrations only add,
+    /// so this program can go on: it is what a rolling upgrade looks like from the older side.
     Newer(i64),
     /// This migration was run from another text, or broke off half way.
     Altered(i64),
@@ -27,11 +35,14 @@ pub enum SchemaState {
 /// The oldest version of Postgres that will do.
 pub const OLDEST_POSTGRES: u32 = 13;
 
+/// More migrations than there will ever be.
+const MAX_APPLIED: i64 = 10_000;
+
 /// Why the migrations could not be run.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// The schema is [`SchemaState::Newer`] or [`SchemaState::Altered`]: nothing was changed.
-    #[error("the database does not fit this program: its migration {0} is unknown here or has another text")]
+    /// The schema is [`SchemaState::Altered`]: nothing was changed.
+    #[error("the database does not fit this program: its migration {0} has another text here, or broke off")]
     Unfit(i64),
     /// The schema is [`SchemaState::OldServer`]: nothing was changed.
     #[error("this is Postgres {0}; version {OLDEST_POSTGRES} or a newer one is needed")]
@@ -80,13 +91,12 @@ impl Store {
         if let Some(version) = self.old_server().await? {
             return Ok(SchemaState::OldServer(version));
         }
-        // More rows than this program has migrations tell no more.
-        let limit = i64::try_from(MIGRATIONS.iter().count()).unwrap_or(i64::MAX).saturating_add(1);
         let applied: Vec<(i64, Vec<u8>, bool)> = on_conn!(self, |conn| {
             let rows = sqlx::query_as(
                 "SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version DESC LIMIT $1",
             )
-            .bind(limit)
+            // Read to the end: those that this program knows may be the oldest of many.
+            .bind(MAX_APPLIED)
             .fetch_all(conn)
             .await;
             match rows {
@@ -124,12 +134,13 @@ async fn run_unhurried(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError>
 }
 
 fn compare(applied: &[(i64, Vec<u8>, bool)]) -> SchemaState {
+    let mut newest = None;
     for (version, checksum, success) in applied {
         match MIGRATIONS.iter().find(|migration| migration.version == *version) {
-            None => return SchemaState::Newer(*version),
-            Some(known) if !success || known.checksum != *checksum => {
-                return SchemaState::Altered(*version);
-            }
+            // One that broke off has left nobody knows what.
+            _ if !success => return SchemaState::Altered(*version),
+            None => newest = newest.max(Some(*version)),
+            Some(known) if known.checksum != *checksum => return SchemaState::Altered(*version),
             Some(_) => {}
         }
     }
@@ -138,7 +149,11 @@ fn compare(applied: &[(i64, Vec<u8>, bool)]) -> SchemaState {
         .map(|migration| migration.version)
         .filter(|version| applied.iter().all(|(done, ..)| done != version))
         .collect();
-    if missing.is_empty() { SchemaState::UpToDate } else { SchemaState::Missing(missing) }
+    match newest {
+        _ if !missing.is_empty() => SchemaState::Missing(missing),
+        Some(newest) => SchemaState::Newer(newest),
+        None => SchemaState::UpToDate,
+    }
 }
 
 /// Nothing was ever migrated. (SQLite has no code of its own for it.)

@@ -30,7 +30,7 @@ pub struct Swept {
     pub streams: u64,
     /// Refresh tokens.
     pub tokens: u64,
-    /// Refresh families without a token.
+    /// Refresh families without a token, and those of deleted accounts.
     pub families: u64,
     /// Login counters that matter no more.
     pub login_counters: u64,
@@ -50,6 +50,9 @@ const SPENT_TOKENS: &str = "DELETE FROM refresh_tokens WHERE token_hash IN \
 const EMPTY_FAMILIES: &str = "DELETE FROM refresh_families WHERE id IN \
      (SELECT f.id FROM refresh_families f WHERE f.expires_at < $1 \
       AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.family_id = f.id) ORDER BY f.expires_at LIMIT $2)";
+// Of deleted accounts: no access token of theirs is so old.
+const ENDED_FAMILIES: &str = "DELETE FROM ended_families WHERE id IN \
+     (SELECT id FROM ended_families WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)";
 const LOGIN_COUNTERS: &str = "DELETE FROM login_counters WHERE key_hash IN \
      (SELECT key_hash FROM login_counters WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)";
 
@@ -71,9 +74,16 @@ impl Store {
         let expired = self.delete_batch(EXPIRED_TOKENS, tokens_before, batch).await?;
         let spent = self.delete_batch(SPENT_TOKENS, tokens_before, batch).await?;
         let families = self.delete_batch(EMPTY_FAMILIES, tokens_before, batch).await?;
+        let ended = self.delete_batch(ENDED_FAMILIES, tokens_before, batch).await?;
         let login_counters = self.delete_batch(LOGIN_COUNTERS, now - login::MEMORY, batch).await?;
-        let full = [streams, expired, spent, families, login_counters].contains(&u64::from(batch));
-        Ok(Swept { streams, tokens: expired + spent, families, login_counters, more: full && batch > 0 })
+        let full = [streams, expired, spent, families, ended, login_counters].contains(&u64::from(batch));
+        Ok(Swept {
+            streams,
+            tokens: expired + spent,
+            families: families + ended,
+            login_counters,
+            more: full && batch > 0,
+        })
     }
 
     async fn delete_batch(

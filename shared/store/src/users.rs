@@ -74,11 +74,12 @@ const INSERT: &str = "INSERT INTO users (id, email, password_hash, first_name, l
      RETURNING id, email, first_name, last_name, created_at, updated_at";
 const BY_EMAIL: &str = "SELECT id, email, password_hash, first_name, last_name, created_at, updated_at \
      FROM users WHERE email = $1";
+const CREDENTIALS_BY_ID: &str = "SELECT id, email, password_hash, first_name, last_name, created_at, updated_at \
+     FROM users WHERE id = $1";
 pub(crate) const BY_ID: &str =
     "SELECT id, email, first_name, last_name, created_at, updated_at FROM users WHERE id = $1";
 const REPLACE_HASH: &str =
     "UPDATE users SET password_hash = $3, updated_at = $4 WHERE id = $1 AND password_hash = $2";
-const DELETE: &str = "DELETE FROM users WHERE id = $1";
 
 /// The most ids in one statement.
 const MAX_ID_BATCH: usize = 500;
@@ -125,6 +126,18 @@ impl Store {
         }
         let row = on_conn!(self, |conn| sqlx::query_as::<_, CredentialsRow>(BY_EMAIL)
             .bind(email)
+            .fetch_optional(conn)
+            .await)?;
+        Ok(row.map(|row| Credentials { user: row.user, password_hash: row.password_hash.into() }))
+    }
+
+    /// The account with this id and its password hash.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn credentials(&self, id: Uuid) -> Result<Option<Credentials>, StoreError> {
+        let row = on_conn!(self, |conn| sqlx::query_as::<_, CredentialsRow>(CREDENTIALS_BY_ID)
+            .bind(id)
             .fetch_optional(conn)
             .await)?;
         Ok(row.map(|row| Credentials { user: row.user, password_hash: row.password_hash.into() }))
@@ -185,17 +198,5 @@ impl Store {
             missing.extend(batch.iter().filter(|id| !there.contains(id)));
         }
         Ok(missing)
-    }
-
-    /// Removes an account with its devices, streams and refresh families; tells whether there was one.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn delete_user(&self, id: Uuid) -> Result<bool, StoreError> {
-        on_conn!(self, |conn| sqlx::query(DELETE)
-            .bind(id)
-            .execute(conn)
-            .await
-            .map(|done| done.rows_affected() == 1))
     }
 }

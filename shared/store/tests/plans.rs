@@ -27,6 +27,8 @@ const FILL: &str = "
             CASE WHEN random() < 0.01 THEN now() END, NULL FROM users u, generate_series(1, 5) n;
     INSERT INTO refresh_tokens SELECT sha256((f.id::text || n)::bytea), f.id, now(), now() + interval '30 days',
             CASE WHEN random() < 0.1 THEN now() END FROM refresh_families f, generate_series(1, 2) n;
+    INSERT INTO ended_families SELECT gen_random_uuid(), gen_random_uuid(), now() + random() * interval '29 days',
+            now() - random() * interval '29 days' FROM generate_series(1, 5000) n;
     INSERT INTO login_counters SELECT sha256(n::text::bytea), now(), 1, 0, NULL, now() FROM generate_series(1, 5000) n;
     INSERT INTO processes SELECT n, 'node', 'node-' || n, '', 0, FALSE, now(), now() FROM generate_series(1, 200) n;
     UPDATE slots SET owner = 1 + slot % 200, epoch = 1, version = 1;
@@ -189,7 +191,13 @@ async fn the_frequent_statements_read_by_index() {
     store.revoke_family(family, "logout", now).await.unwrap();
     p.expect("revoke_family", &["refresh_families_pkey"]).await;
     store.revoked_since(now - TimeDelta::minutes(15), None, 100).await.unwrap();
-    p.expect("revoked_since", &["refresh_families_revoked"]).await;
+    p.expect("revoked_since", &["refresh_families_revoked", "ended_families_revoked"]).await;
+    store.sign_ins(user, now).await.unwrap();
+    p.expect("sign_ins", &["refresh_families_user", "refresh_tokens_family"]).await;
+    store.end_sign_in(user, family, "ended", now).await.unwrap();
+    p.expect("end_sign_in", &["refresh_families_pkey"]).await;
+    store.change_password(user, ("x", "y"), family, now).await.unwrap().unwrap();
+    p.expect("change_password", &["users_pkey", "refresh_families_user"]).await;
 
     store.login_attempt(LoginKey::Account("a"), 5, now).await.unwrap();
     store.login_attempt(LoginKey::Account("a"), 5, now).await.unwrap();
@@ -202,6 +210,7 @@ async fn the_frequent_statements_read_by_index() {
         ["refresh_tokens_expires", "refresh_tokens_pkey"],
         ["refresh_tokens_spent", "refresh_tokens_family"],
         ["refresh_families_expires", "refresh_families_pkey"],
+        ["ended_families_expires", "ended_families_pkey"],
         ["login_counters_updated", "login_counters_pkey"],
     ];
     p.expect("sweep", swept.as_flattened()).await;
@@ -216,7 +225,7 @@ async fn what_hangs_on_a_row_goes_by_index() {
     store.delete_device(user, "device4").await.unwrap().unwrap();
     let row = ["devices_user_id_device_id_key", "streams_source", "streams_target", "users_pkey"];
     p.expect("delete_device", &row).await;
-    assert!(store.delete_user(user).await.unwrap());
+    assert!(store.delete_user(user, Utc::now()).await.unwrap().is_some());
     let cascade = [
         "users_pkey",
         "devices_user_id_device_id_key",

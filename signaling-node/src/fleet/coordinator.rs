@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use streamz_cluster::SlotRow;
 use streamz_cluster::authority::LEASE;
 use streamz_cluster::coordinator::{
     Assign, Change, Coordinator, Effect, Input, Kind, Outcome, ProcessRow, TermRow,
 };
+use streamz_platform::Complaint;
 use streamz_protocol::Millis;
 use streamz_protocol::cluster::{Assignment, Packet, Slot};
 use streamz_protocol::{NodeId, ProcessId};
@@ -42,7 +43,14 @@ struct Office {
     owners: BTreeMap<Slot, NodeId>,
     /// Who was there when it was read last: what it is, its name, and how old its lease was.
     members: BTreeMap<ProcessId, (Kind, String, Duration)>,
+    /// That the database does not answer to the lease.
+    lease: Complaint,
+    /// That it does not answer to a reading.
+    reading: Complaint,
 }
+
+/// How often the log hears that the database is still away.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Is a candidate, and the coordinator while it can be, until `stopping`.
 pub(super) async fn run(
@@ -57,6 +65,8 @@ pub(super) async fn run(
         machine: Coordinator::new(id),
         owners: BTreeMap::new(),
         members: BTreeMap::new(),
+        lease: Complaint::new(COMPLAIN_EVERY),
+        reading: Complaint::new(COMPLAIN_EVERY),
     };
     let clock = office.fleet.node.clock();
     loop {
@@ -108,25 +118,35 @@ impl Office {
             Effect::TryTake { older_than, .. } => {
                 match self.fleet.store.try_take(self.id, older_than).await {
                     Ok(TakeCoordinator::Taken(term)) => {
+                        self.answered();
                         tracing::info!(epoch = term.epoch, "this node coordinates");
                         Some(Input::Term { sent_at, epoch: Some(term.epoch) })
                     }
                     Ok(TakeCoordinator::Held(_) | TakeCoordinator::Evicted) => {
+                        self.answered();
                         Some(Input::Term { sent_at, epoch: None })
                     }
-                    Err(error) => unanswered(&error),
+                    Err(error) => self.unanswered(&error),
                 }
             }
             Effect::RenewTerm { epoch } => match self.fleet.store.renew_coordinator(self.term(epoch)).await {
-                Ok(renewed) => Some(Input::Term { sent_at, epoch: renewed.then_some(epoch) }),
-                Err(error) => unanswered(&error),
+                Ok(renewed) => {
+                    self.answered();
+                    Some(Input::Term { sent_at, epoch: renewed.then_some(epoch) })
+                }
+                Err(error) => self.unanswered(&error),
             },
             // The end of the node's own row does that.
             Effect::GiveUp { .. } => None,
             Effect::ReadRows { read, since } => Some(match self.read(since).await {
-                Ok((processes, slots, version)) => Input::Rows { read, sent_at, processes, slots, version },
+                Ok((processes, slots, version)) => {
+                    self.reading.works();
+                    Input::Rows { read, sent_at, processes, slots, version }
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "the coordinator could not read");
+                    if let Some(kept_back) = self.reading.failed(Instant::now()) {
+                        tracing::warn!(%error, kept_back, "the coordinator could not read");
+                    }
                     Input::RowsFailed { read }
                 }
             }),
@@ -166,6 +186,21 @@ impl Office {
                 None
             }
         }
+    }
+
+    /// The database answers to the lease.
+    fn answered(&mut self) {
+        if self.lease.works() {
+            tracing::info!("the coordinator's lease: the database answers again");
+        }
+    }
+
+    /// It does not. A candidate tries again within a fraction of a second, so this is not said each time.
+    fn unanswered(&mut self, error: &StoreError) -> Option<Input> {
+        if let Some(kept_back) = self.lease.failed(Instant::now()) {
+            tracing::warn!(%error, kept_back, "the coordinator's lease: no answer");
+        }
+        None
     }
 
     fn term(&self, epoch: u64) -> CoordinatorTerm {
@@ -273,9 +308,4 @@ impl Office {
 
 fn owners(assign: Vec<Assign>) -> Vec<NewOwner> {
     assign.into_iter().map(|assign| NewOwner { tenure: assign.tenure, owner: assign.to }).collect()
-}
-
-fn unanswered(error: &StoreError) -> Option<Input> {
-    tracing::warn!(%error, "the coordinator's lease: no answer");
-    None
 }

@@ -1,9 +1,12 @@
 //! Accounts over HTTP: registration, sign-in, refresh, logout.
 
-use serde_json::{Value, json};
-use streamz_tests::{Answer, Server, Topology, User, scenarios};
+use std::time::{Duration, Instant};
 
-use crate::support::Database;
+use reqwest::Method;
+use serde_json::{Value, json};
+use streamz_tests::{Answer, PASSWORD, Server, Topology, User, scenarios};
+
+use crate::support::{Database, ring, start};
 
 scenarios![
     an_account_is_made_and_signed_in,
@@ -18,6 +21,9 @@ scenarios![
     passwords_are_kept_as_argon2id,
     a_password_of_the_first_streamz_is_taken_and_its_hash_replaced,
     a_refresh_token_that_has_lapsed_is_refused,
+    a_new_password_closes_every_other_device,
+    sign_ins_are_listed_and_ended,
+    a_deleted_account_ends_its_calls_and_closes_its_devices,
 ];
 
 fn credentials(email: &str) -> Value {
@@ -139,7 +145,6 @@ async fn a_logout_ends_its_sign_in_and_no_other(topology: Topology) {
 }
 
 async fn every_error_is_a_problem(topology: Topology) {
-    use reqwest::Method;
     let server = Server::start(topology, &[]).await;
     let user = User::new(&server).await;
     let http = server.http();
@@ -149,7 +154,8 @@ async fn every_error_is_a_problem(topology: Topology) {
     };
     for (request, status, code) in [
         (ask(Method::GET, "/api/nothing"), 404, "not_found"),
-        (ask(Method::DELETE, "/api/auth/me"), 405, "method_not_allowed"),
+        (ask(Method::PUT, "/api/auth/me"), 405, "method_not_allowed"),
+        (ask(Method::DELETE, "/api/auth/me"), 415, "unsupported_media_type"),
         (ask(Method::GET, "/api/streams/nonsense"), 400, "malformed_path"),
         (ask(Method::GET, "/api/streams?limit=0"), 400, "malformed_query"),
         (ask(Method::DELETE, "/api/devices/%ff"), 400, "malformed_path"),
@@ -176,6 +182,10 @@ async fn the_api_describes_itself(topology: Topology) {
         ("/api/auth/refresh", "post"),
         ("/api/auth/logout", "post"),
         ("/api/auth/me", "get"),
+        ("/api/auth/me", "delete"),
+        ("/api/auth/password", "put"),
+        ("/api/auth/sessions", "get"),
+        ("/api/auth/sessions/{id}", "delete"),
         ("/api/devices", "get"),
         ("/api/devices", "post"),
         ("/api/devices/{device_id}", "put"),
@@ -238,4 +248,108 @@ async fn a_refresh_token_that_has_lapsed_is_refused(topology: Topology) {
     // It lapses by the clock alone.
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     assert_eq!(user.api.refresh(token).await.unwrap_err().code(), Some("invalid_refresh_token"));
+}
+
+/// Sends as this person.
+async fn send(user: &User, method: Method, path: &str, body: Value) -> Answer {
+    streamz_tests::Http::new(&user.url).send_as(user.token(), method, path, &body).await
+}
+
+/// What is revoked is closed on every gateway within this time.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+async fn a_new_password_closes_every_other_device(topology: Topology) {
+    let server = Server::start(topology, &[]).await;
+    let user = User::new(&server).await;
+    let others = [user.sign_in_again().await.unwrap(), user.sign_in_again().await.unwrap()];
+    let mut phone = user.raw("phone").await;
+    let (mut tv, mut cam) = (others[0].raw("tv").await, others[1].raw("cam").await);
+    phone.barrier().await;
+    let change = |current: &str| json!({"current_password": current, "new_password": "quite another one"});
+    let path = "/api/auth/password";
+    assert_eq!(
+        send(&user, Method::PUT, path, change("wrong")).await.problem(),
+        (403, "wrong_password".into())
+    );
+    let began = Instant::now();
+    assert_eq!(send(&user, Method::PUT, path, change(PASSWORD)).await.status, 204);
+    tv.closes(4502).await;
+    cam.closes(4502).await;
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+    // This one goes on, with its socket and its tokens; what has ended comes in nowhere.
+    phone.barrier().await;
+    user.api.refresh(&user.signed_in.refresh_token).await.unwrap();
+    for other in &others {
+        for gateway in &server.gateways {
+            other.through(gateway).dial("tv").refused(4502).await;
+        }
+        assert_eq!(
+            other.api.refresh(&other.signed_in.refresh_token).await.unwrap_err().code(),
+            Some("revoked")
+        );
+    }
+    assert_eq!(user.sign_in_again().await.unwrap_err().code(), Some("invalid_credentials"));
+    user.api.login(&user.email, "quite another one").await.unwrap();
+}
+
+async fn sign_ins_are_listed_and_ended(topology: Topology) {
+    let server = Server::start(topology, &[]).await;
+    let user = User::new(&server).await;
+    let other = user.sign_in_again().await.unwrap();
+    let mut tv = other.raw("tv").await;
+    let listed = other.get("/api/auth/sessions").await.json();
+    let sessions = listed["sessions"].as_array().unwrap();
+    assert_eq!(sessions.len(), 2, "{listed}");
+    let current: Vec<_> = sessions.iter().filter(|session| session["current"] == true).collect();
+    assert_eq!(current.len(), 1, "{listed}");
+    let path = format!("/api/auth/sessions/{}", current[0]["id"].as_str().unwrap());
+    let stranger = User::new(&server).await;
+    let refused = send(&stranger, Method::DELETE, &path, json!({})).await;
+    assert_eq!(refused.problem(), (404, "session_not_found".into()));
+    let began = Instant::now();
+    assert_eq!(send(&user, Method::DELETE, &path, json!({})).await.status, 204);
+    tv.closes(4502).await;
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+    assert_eq!(user.get("/api/auth/sessions").await.json()["sessions"].as_array().unwrap().len(), 1);
+}
+
+async fn a_deleted_account_ends_its_calls_and_closes_its_devices(topology: Topology) {
+    let variables = [("TURN_URLS", "turn:turn.example.org:3478"), ("TURN_SECRET", "a secret of the relays")];
+    let server = Server::start(topology, &variables).await;
+    let user = User::new(&server).await;
+    let other = user.sign_in_again().await.unwrap();
+    let (mut phone, mut tv) = (user.raw("phone").await, other.raw("tv").await);
+    phone.until("device_online").await;
+    ring(&mut phone, start("s-1", "tv")).await;
+    tv.until("stream_start").await;
+    assert!(user.get("/api/ice-servers").await.text.contains("credential"));
+    let refused = send(&user, Method::DELETE, "/api/auth/me", json!({"password": "wrong"})).await;
+    assert_eq!(refused.problem(), (403, "wrong_password".into()));
+    let began = Instant::now();
+    let gone = send(&user, Method::DELETE, "/api/auth/me", json!({"password": PASSWORD})).await;
+    assert_eq!(gone.status, 204, "{gone:?}");
+    phone.closes(4502).await;
+    tv.closes(4502).await;
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+    // On no gateway a token is good for anything, least of all for fresh credentials of a relay.
+    for gateway in &server.gateways {
+        for user in [&user, &other] {
+            let there = user.through(gateway);
+            assert_eq!(there.get("/api/ice-servers").await.problem(), (401, "revoked".into()));
+            assert_eq!(there.get("/api/auth/me").await.problem(), (401, "revoked".into()));
+            there.dial("phone").refused(4502).await;
+        }
+    }
+    let database = Database::of(&server);
+    // Presence and records that were on their way find nothing to be written to.
+    for rows in [
+        "SELECT count(*) FROM users",
+        "SELECT count(*) FROM devices",
+        "SELECT count(*) FROM streams",
+        "SELECT count(*) FROM refresh_families",
+        "SELECT count(*) FROM refresh_tokens",
+    ] {
+        assert_eq!(database.count(rows).await, 0, "{rows}");
+    }
+    assert_eq!(user.sign_in_again().await.unwrap_err().code(), Some("invalid_credentials"));
 }

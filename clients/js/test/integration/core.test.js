@@ -61,6 +61,58 @@ describe("accounts", () => {
     await elsewhere.close();
   });
 
+  it("a new password closes the other devices and leaves this one", async () => {
+    const account = person();
+    const here = await signedIn(server.url);
+    await here.logout();
+    await here.register(account);
+    const elsewhere = await signedIn(server.url, account);
+    const [mine, theirs] = await Promise.all([here.connect({ id: "laptop" }), elsewhere.connect({ id: "phone" })]);
+    const newPassword = "another one altogether";
+    await assert.rejects(here.changePassword({ currentPassword: "not mine", newPassword }), { code: "wrong_password", status: 403, retryable: false });
+    await here.changePassword({ currentPassword: account.password, newPassword });
+    assert.equal((await theirs.closed)?.code, "revoked");
+    await assert.rejects(elsewhere.me(), { code: "revoked" });
+    assert.equal((await here.me()).email, account.email);
+    assert.equal(mine.state.name, "online");
+    const again = await signedIn(server.url, { ...account, password: newPassword });
+    await Promise.all([here.logout(), again.logout()]);
+  });
+
+  it("sign-ins are listed, and ended one by one", async () => {
+    const account = person();
+    const here = await signedIn(server.url);
+    await here.logout();
+    await here.register(account);
+    const elsewhere = await signedIn(server.url, account);
+    const connection = await elsewhere.connect({ id: "phone" });
+    const sessions = await here.sessions();
+    assert.deepEqual(sessions.map(({ current }) => current).sort(), [false, true]);
+    const other = sessions.find(({ current }) => !current);
+    assert.ok(other && other.last_used_at >= other.created_at && typeof other.user_agent === "string");
+    await here.endSession(other.id);
+    assert.equal((await connection.closed)?.code, "revoked");
+    await assert.rejects(here.endSession(other.id), { code: "session_not_found", status: 404 });
+    assert.deepEqual((await here.sessions()).map(({ current }) => current), [true]);
+    await here.logout();
+  });
+
+  it("a deleted account is gone, here and on its other devices", async () => {
+    const account = person();
+    const here = await signedIn(server.url);
+    await here.logout();
+    await here.register(account);
+    const elsewhere = await signedIn(server.url, account);
+    const connection = await elsewhere.connect({ id: "phone" });
+    await assert.rejects(here.deleteAccount("not mine"), { code: "wrong_password" });
+    const ended = here.once("signedout");
+    await here.deleteAccount(account.password);
+    assert.equal(await ended, undefined);
+    assert.equal(await here.user(), null);
+    assert.equal((await connection.closed)?.code, "revoked");
+    await assert.rejects(here.login(account), { code: "invalid_credentials" });
+  });
+
   it("the reuse of a refresh token ends the sign-in", async () => {
     const storage = { /** @type {any} */ kept: null, read: () => storage.kept, write: (/** @type {any} */ signIn) => void (storage.kept = signIn), clear: () => void (storage.kept = null) };
     const streamz = await signedIn(server.url, undefined, { storage });

@@ -1,5 +1,7 @@
 //! What a device says: numbers, repeated messages, the backlog, confirmations, the rate.
 
+use std::time::Duration;
+
 use serde_json::json;
 use streamz_protocol::bus::{OpenMessage, Settled};
 use streamz_protocol::client::{Answer, ClientFrame, ClientMessage, Command};
@@ -355,12 +357,41 @@ fn a_device_that_keeps_sending_over_the_rate_is_closed() {
     for _ in 0..3 {
         assert_eq!(words(&bench.text("[]")), ["error rate_limited"]);
     }
-    bench.permit = true;
-    bench.text(r#"{"type": "ping"}"#);
-    bench.permit = false;
-    for _ in 0..3 {
+    // One in a second is forgiven.
+    bench.now = bench.now + Duration::from_secs(2);
+    for _ in 0..2 {
         assert_eq!(words(&bench.text(&offer("m"))), ["error m rate_limited"]);
     }
     assert_eq!(words(&bench.text(&offer("m"))), ["close 4004", "up detach Lost"]);
     assert!(matches!(bench.session.phase(), Phase::Away { .. }));
+}
+
+/// Each second message is over the rate, for ever: those between are no reason to bear it.
+#[test]
+fn a_device_that_sends_at_twice_the_rate_is_closed() {
+    let mut bench = Bench::live();
+    let mut refused = 0;
+    for number in 0..2000 {
+        bench.permit = number % 2 == 0;
+        bench.now = bench.now + Duration::from_millis(10);
+        let said = words(&bench.text("[]"));
+        if said == ["close 4004", "up detach Lost"] {
+            // 200, and one for each of the four seconds that they took.
+            assert!((200..=205).contains(&refused), "{refused}");
+            return;
+        }
+        refused += usize::from(!bench.permit);
+    }
+    panic!("it went on: {refused} refused");
+}
+
+/// A device that now and then has a little more to say than the rate allows is told so each time, and stays.
+#[test]
+fn a_device_that_is_over_the_rate_now_and_then_stays() {
+    let mut bench = Bench::live();
+    for _ in 0..2000 {
+        bench.now = bench.now + Duration::from_secs(1);
+        bench.permit = false;
+        assert_eq!(words(&bench.text("[]")), ["error rate_limited"]);
+    }
 }

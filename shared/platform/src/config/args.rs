@@ -218,6 +218,20 @@ variables! {
         "Largest body of an HTTP request";
     header_timeout "HEADER_TIMEOUT" Value("10s") shown
         "How long a client may take to send a request's headers";
+    body_timeout "BODY_TIMEOUT" Value("10s") shown
+        "How long a client may take to send a request's body";
+    max_connections "MAX_CONNECTIONS" Value("1000000") shown
+        "Connections that a process takes at the same time; the system's limit on open files may come first";
+    connections_per_second "CONNECTIONS_PER_SECOND" Value("5000") shown
+        "New connections that a process takes in a second, and at once after a pause";
+    max_requests "MAX_REQUESTS" Value("1024") shown
+        "HTTP requests that a process answers at the same time";
+    requests_per_address "REQUESTS_PER_ADDRESS" Value("256") shown
+        "The same, for one client address (IPv6: for its /64)";
+    memory_limit "MEMORY_LIMIT" Rule("that of the control group, if it has one") shown
+        "Memory of a process; beyond 90 % of it new connections are turned away";
+    audit_addresses "AUDIT_ADDRESSES" Value("false") shown
+        "true: the audit log names clients' addresses, which are personal data";
     logins_per_minute "LOGINS_PER_MINUTE" Value("5") shown
         "Sign-ins that may fail per minute, for an account and for an address";
     password_workers "PASSWORD_WORKERS" Rule("half of the cores, at least 1") shown

@@ -292,6 +292,19 @@ pub(super) fn read_http(r: &mut Reader<'_>) -> HttpLimits {
     HttpLimits {
         body_bytes: r.size("MAX_BODY_BYTES", KIB..=16 * MIB),
         header_timeout: r.duration("HEADER_TIMEOUT", TENTH..=5 * MINUTE),
+        body_timeout: r.duration("BODY_TIMEOUT", TENTH..=5 * MINUTE),
+        connections: NonZeroUsize::new(r.count("MAX_CONNECTIONS", 1..=10_000_000))
+            .unwrap_or(NonZeroUsize::MIN),
+        connections_per_second: read_nonzero(r, "CONNECTIONS_PER_SECOND", 1_000_000),
+        requests: read_nonzero(r, "MAX_REQUESTS", 1_000_000),
+        requests_per_address: read_nonzero(r, "REQUESTS_PER_ADDRESS", 1_000_000),
+        memory: r
+            .text("MEMORY_LIMIT")
+            .is_some()
+            .then(|| r.size("MEMORY_LIMIT", MIB..=1024 * 1024 * MIB) as u64),
+        audit_addresses: r
+            .parsed("AUDIT_ADDRESSES", |text| text.parse::<bool>().map_err(|_| "write true or false"))
+            .unwrap_or_default(),
         logins_per_minute: read_nonzero(r, "LOGINS_PER_MINUTE", 10_000),
     }
 }

@@ -42,6 +42,11 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!((config.message_rate.per_second.get(), config.message_rate.burst.get()), (50, 200));
     assert_eq!(config.http.body_bytes, 64 * 1024);
     assert_eq!(config.http.header_timeout, Duration::from_secs(10));
+    assert_eq!(config.http.body_timeout, Duration::from_secs(10));
+    assert_eq!(config.http.connections.get(), 1_000_000);
+    assert_eq!(config.http.connections_per_second.get(), 5000);
+    assert_eq!((config.http.requests.get(), config.http.requests_per_address.get()), (1024, 256));
+    assert_eq!((config.http.memory, config.http.audit_addresses), (None, false));
     assert_eq!(config.http.logins_per_minute.get(), 5);
     assert_eq!(config.tokens.access, Duration::from_secs(900));
     assert_eq!(config.tokens.leeway, Duration::ZERO);
@@ -241,6 +246,13 @@ fn every_variable_takes_the_good_and_names_the_bad() {
         ("USER_CHECK_INTERVAL", &["100ms", "1d"], time, "100ms to 1d"),
         ("MAX_BODY_BYTES", &["1KiB", "16MiB"], size, "1KiB to 16MiB"),
         ("HEADER_TIMEOUT", &["100ms", "5m"], time, "100ms to 5m"),
+        ("BODY_TIMEOUT", &["100ms", "5m"], time, "100ms to 5m"),
+        ("MAX_CONNECTIONS", &["1", "10000000"], count, "1 to 10000000"),
+        ("CONNECTIONS_PER_SECOND", &["1", "1000000"], count, "1 to 1000000"),
+        ("MAX_REQUESTS", &["1", "1000000"], count, "1 to 1000000"),
+        ("REQUESTS_PER_ADDRESS", &["1", "1000000"], count, "1 to 1000000"),
+        ("MEMORY_LIMIT", &["1MiB", "1073741824"], &["x", "-1", "1023", "KiB", "10GiB"], "1MiB to 1048576MiB"),
+        ("AUDIT_ADDRESSES", &["true", "false"], &["yes", "1"], "true or false"),
         ("LOGINS_PER_MINUTE", &["1", "10000"], count, "1 to 10000"),
         ("PASSWORD_WORKERS", &["1", "256"], count, "1 to 256"),
         ("PASSWORD_QUEUE", &["1", "10000"], count, "1 to 10000"),

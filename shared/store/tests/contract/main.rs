@@ -15,6 +15,7 @@ mod presence;
 mod processes;
 mod refresh;
 mod schema;
+mod sessions;
 mod slots;
 mod streams;
 mod sweep;
@@ -110,6 +111,14 @@ contract! {
         never_outlives_a_revocation_at_once,
         lists_what_was_revoked,
     }
+    sessions {
+        are_listed_as_they_were_used,
+        end_one_by_one_for_their_owner_only,
+        end_with_a_new_password_but_one,
+        end_with_their_account_and_stay_ended,
+        do_not_begin_with_an_old_password,
+        never_outlive_a_change_at_once,
+    }
     login {
         stops_at_the_limit_with_growing_delay,
         counts_many_at_once,
@@ -127,7 +136,7 @@ contract! {
     schema {
         is_migrated_once,
         is_compared,
-        of_a_newer_program_is_left_alone,
+        of_a_newer_program_is_served_by_an_older_one,
         answers_until_closed,
         of_an_older_program_is_brought_up_to_date,
         has_a_cluster_only_where_many_share_it,

@@ -58,7 +58,7 @@ pub(crate) async fn needs_a_user(t: &Fixture) {
     assert!(t.store.is_family_revoked(Uuid::now_v7()).await.unwrap());
     let ada = t.user().await;
     t.store.create_family(ada.id, &[1; 32], at(0), at(100)).await.unwrap();
-    t.store.delete_user(ada.id).await.unwrap();
+    t.store.delete_user(ada.id, at(2)).await.unwrap();
     let after = t.store.rotate_refresh_token(&[1; 32], &[2; 32], at(1), at(200)).await.unwrap();
     assert_eq!(after, Rotation::Unknown);
 }

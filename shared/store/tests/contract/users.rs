@@ -75,7 +75,7 @@ pub(crate) async fn is_none_if_unknown(t: &Fixture) {
     assert!(t.store.user(Uuid::now_v7()).await.unwrap().is_none());
     assert!(t.store.user_by_email("nobody@example.org").await.unwrap().is_none());
     assert!(t.store.user_by_email("").await.unwrap().is_none());
-    assert!(!t.store.delete_user(Uuid::now_v7()).await.unwrap());
+    assert_eq!(t.store.delete_user(Uuid::now_v7(), at(2)).await.unwrap(), None);
 }
 
 pub(crate) async fn changes_its_password_hash_only_from_the_old_one(t: &Fixture) {
@@ -101,7 +101,7 @@ pub(crate) async fn takes_everything_along(t: &Fixture) {
         assert!(t.store.upsert_stream(&stream).await.unwrap());
     }
     let family = t.store.create_family(ada.id, &[1; 32], at(0), at(100)).await.unwrap();
-    assert!(t.store.delete_user(ada.id).await.unwrap());
+    assert_eq!(t.store.delete_user(ada.id, at(2)).await.unwrap(), Some(vec![family]));
 
     assert!(t.store.user_with_devices(ada.id).await.unwrap().is_none());
     assert!(t.store.streams(ada.id, Default::default()).await.unwrap().streams.is_empty());
@@ -118,7 +118,7 @@ pub(crate) async fn is_missed_when_it_is_gone(t: &Fixture) {
     let mut strangers: Vec<Uuid> = (0..700).map(|_| Uuid::now_v7()).collect();
     let all = [&strangers[..600], &[ada.id], &strangers[600..]].concat();
     assert_eq!(t.store.missing_users(&all).await.unwrap(), strangers);
-    t.store.delete_user(ada.id).await.unwrap();
+    t.store.delete_user(ada.id, at(2)).await.unwrap();
     strangers.insert(600, ada.id);
     assert_eq!(t.store.missing_users(&all).await.unwrap(), strangers);
 }
