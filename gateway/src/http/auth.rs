@@ -153,12 +153,17 @@ struct RefreshRequest {
     #[serde(default, deserialize_with = "secret")]
     #[schema(value_type = String, required = true)]
     refresh_token: Option<SecretString>,
+    /// The one that is to take its place, if the client chooses it: `srt_` and 32 random bytes in base64url without
+    /// padding. The same request may then be made again if it had no answer.
+    #[serde(default, deserialize_with = "secret")]
+    #[schema(value_type = Option<String>)]
+    new_refresh_token: Option<SecretString>,
 }
 
 /// Get new tokens.
 ///
-/// The refresh token is spent by it. If it comes again, somebody has copied it: the whole sign-in is revoked then and
-/// its sockets close.
+/// The refresh token is spent by it. If it comes again, other than in the same request, somebody has copied it: the whole
+/// sign-in is revoked then and its sockets close.
 #[utoipa::path(
     post, path = "/api/auth/refresh", tag = "auth", request_body = RefreshRequest,
     responses(
@@ -174,10 +179,13 @@ async fn refresh(
     JsonBody(body): JsonBody<RefreshRequest>,
 ) -> Result<Json<TokenResponse>, Problem> {
     let mut fields = Fields::default();
-    let Some(old) = fields.required("refresh_token", body.refresh_token, Ok::<_, std::convert::Infallible>)
-    else {
-        return Err(fields.into_problem());
-    };
+    let old = fields.required("refresh_token", body.refresh_token, Ok::<_, std::convert::Infallible>);
+    let new = fields.optional("new_refresh_token", body.new_refresh_token, |new| {
+        RefreshToken::parse(secrecy::ExposeSecret::expose_secret(&new))
+            .map_err(|_| "must be srt_ and 32 random bytes in base64url without padding")
+    });
+    let (Some(old), true) = (old, fields.good()) else { return Err(fields.into_problem()) };
+    let new = new.unwrap_or_else(RefreshToken::generate);
     let refused = |reason| {
         let about = About { reason: Some(reason), client: Some(address), ..About::default() };
         state.audit().refused("refresh.refused", about);
@@ -185,7 +193,6 @@ async fn refresh(
     };
     let old =
         RefreshToken::parse(secrecy::ExposeSecret::expose_secret(&old)).map_err(|_| refused("unknown"))?;
-    let new = RefreshToken::generate();
     let now = state.now();
     let expires_at = now + state.settings().tokens.refresh;
     match state.store().rotate_refresh_token(&old.hash(), &new.hash(), now, expires_at).await? {

@@ -89,6 +89,7 @@ const FAMILY_OF: &str = "SELECT family_id FROM refresh_tokens WHERE token_hash =
 const EXTEND_FAMILY: &str =
     "UPDATE refresh_families SET expires_at = $2 WHERE id = $1 RETURNING user_id, revoked_at";
 const TOKEN_STATE: &str = "SELECT spent_at, expires_at FROM refresh_tokens WHERE token_hash = $1";
+const TOKEN_OF_FAMILY: &str = "SELECT family_id, spent_at FROM refresh_tokens WHERE token_hash = $1";
 const SPEND: &str = "UPDATE refresh_tokens SET spent_at = $2 WHERE token_hash = $1";
 const REVOKE: &str = "UPDATE refresh_families SET revoked_at = $2, revoke_reason = $3 \
      WHERE id = $1 AND revoked_at IS NULL";
@@ -165,8 +166,9 @@ impl Store {
         created.ok_or(CreateFamilyError::UnknownUser)
     }
 
-    /// Spends the token `old` and puts `new` in its place. Of several at once with the same `old`, one is `Rotated`; the
-    /// others are `Reused`, which ends the family.
+    /// Spends the token `old` and puts `new` in its place. The same two again, as long as `new` is not spent, are the same
+    /// rotation: whoever knows both is whoever asked first and had no answer. With another `new`, `old` is `Reused`, which
+    /// ends the family. A `new` that is some other token already is `Unknown`, and nothing happens.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -203,6 +205,16 @@ impl Store {
             let Some((spent_at, valid_until)) = token else {
                 return Ok(Rotation::Unknown);
             };
+            let successor: Option<(Uuid, Option<DateTime<Utc>>)> =
+                sqlx::query_as(TOKEN_OF_FAMILY).bind(&new[..]).fetch_optional(&mut *tx).await?;
+            let asked_before = old != new && successor == Some((family_id, None));
+            if spent_at.is_some() && asked_before {
+                let user = sqlx::query_as::<_, User>(BY_ID).bind(user_id).fetch_one(&mut *tx).await?;
+                return Ok(Rotation::Rotated { user, family_id });
+            }
+            if spent_at.is_none() && successor.is_some() {
+                return Ok(Rotation::Unknown);
+            }
             if spent_at.is_some() {
                 sqlx::query(REVOKE).bind(family_id).bind(now).bind(REUSED).execute(&mut *tx).await?;
                 return Ok(Rotation::Reused { user_id, family_id });

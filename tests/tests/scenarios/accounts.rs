@@ -13,6 +13,7 @@ scenarios![
     what_is_wrong_with_a_registration_is_said_field_by_field,
     a_wrong_password_and_an_unknown_account_look_the_same,
     a_refresh_token_is_spent_by_its_use,
+    a_refresh_without_an_answer_may_be_asked_for_again,
     a_refresh_token_used_twice_ends_the_sign_in_and_its_sockets,
     a_logout_ends_its_sign_in_and_no_other,
     every_error_is_a_problem,
@@ -109,6 +110,30 @@ async fn a_refresh_token_is_spent_by_its_use(topology: Topology) {
     assert_eq!(http.get_as(field(&first, "access_token"), "/api/auth/me").await.status, 200);
     assert_eq!(refresh(&server, field(&first, "refresh_token")).await.status, 200);
     assert_eq!(refresh(&server, "nonsense").await.problem(), (401, "invalid_refresh_token".into()));
+}
+
+async fn a_refresh_without_an_answer_may_be_asked_for_again(topology: Topology) {
+    let server = Server::start(topology, &[]).await;
+    let made = server.http().post("/api/auth/register", &credentials("a@example.org")).await.json();
+    let old = field(&made, "refresh_token");
+    let rotate = async |old: &str, new: &str| {
+        let body = json!({"refresh_token": old, "new_refresh_token": new});
+        server.http().post("/api/auth/refresh", &body).await
+    };
+    let new = |letter: &str| format!("srt_{}", letter.repeat(43));
+    for bad in ["", "srt_", "nonsense", &new("+")] {
+        assert_eq!(rotate(old, bad).await.problem(), (422, "invalid_fields".into()), "{bad}");
+    }
+    for _ in 0..2 {
+        let answer = rotate(old, &new("A")).await;
+        assert_eq!(answer.status, 200);
+        let signed_in = answer.json();
+        assert_eq!(signed_in["refresh_token"], new("A"));
+        assert_eq!(server.http().get_as(field(&signed_in, "access_token"), "/api/auth/me").await.status, 200);
+    }
+    assert_eq!(rotate(&new("A"), &new("A")).await.problem(), (401, "invalid_refresh_token".into()));
+    assert_eq!(rotate(&new("A"), &new("E")).await.status, 200);
+    assert_eq!(rotate(old, &new("A")).await.problem(), (401, "refresh_token_reused".into()));
 }
 
 async fn a_refresh_token_used_twice_ends_the_sign_in_and_its_sockets(topology: Topology) {

@@ -103,6 +103,8 @@ contract! {
     }
     refresh {
         rotates,
+        is_the_same_when_it_is_asked_for_again,
+        is_the_same_for_two_who_ask_at_once,
         ends_a_family_that_reuses,
         ends_with_its_time,
         ends_when_revoked,

@@ -15,6 +15,38 @@ pub(crate) async fn rotates(t: &Fixture) {
     assert_eq!(unknown, Rotation::Unknown);
 }
 
+pub(crate) async fn is_the_same_when_it_is_asked_for_again(t: &Fixture) {
+    let ada = t.user().await;
+    let family = t.store.create_family(ada.id, &[1; 32], at(0), at(100)).await.unwrap();
+    let other = t.store.create_family(ada.id, &[7; 32], at(0), at(100)).await.unwrap();
+    let rotated = Rotation::Rotated { user: ada.clone(), family_id: family };
+    let rotate =
+        async |old: u8, new: u8| t.store.rotate_refresh_token(&[old; 32], &[new; 32], at(1), at(200)).await;
+    for _ in 0..3 {
+        assert_eq!(rotate(1, 2).await.unwrap(), rotated);
+    }
+    // A token that is there already takes no other's place, and nothing is lost by it.
+    for taken in [1, 2, 7] {
+        assert_eq!(rotate(2, taken).await.unwrap(), Rotation::Unknown, "{taken}");
+    }
+    assert_eq!(rotate(2, 3).await.unwrap(), rotated);
+    // Whoever asks for it once the new one is used was not the first.
+    assert_eq!(rotate(1, 2).await.unwrap(), Rotation::Reused { user_id: ada.id, family_id: family });
+    assert!(!t.store.is_family_revoked(other).await.unwrap());
+}
+
+pub(crate) async fn is_the_same_for_two_who_ask_at_once(t: &Fixture) {
+    let ada = t.user().await;
+    for round in 0..5_u8 {
+        let (old, new) = ([100 + round; 32], [200 + round; 32]);
+        let family = t.store.create_family(ada.id, &old, at(0), at(100)).await.unwrap();
+        let rotate = || t.store.rotate_refresh_token(&old, &new, at(1), at(200));
+        let (one, other) = tokio::join!(rotate(), rotate());
+        let rotated = Rotation::Rotated { user: ada.clone(), family_id: family };
+        assert_eq!((one.unwrap(), other.unwrap()), (rotated.clone(), rotated));
+    }
+}
+
 pub(crate) async fn ends_a_family_that_reuses(t: &Fixture) {
     let ada = t.user().await;
     let family = t.store.create_family(ada.id, &[1; 32], at(0), at(100)).await.unwrap();
