@@ -60,7 +60,7 @@ pub(crate) async fn prepare(store: &Store, database: &DatabaseConfig) -> Result<
         return store.migrate().await.map_err(|error| Unprepared::failed(format!("DATABASE_URL: {error}")));
     }
     match store.check_schema().await {
-        Err(error) if error.is_unavailable() => Err(Unprepared::Away(error)),
+        Err(error) if error.is_unavailable() && !error.is_certificate() => Err(Unprepared::Away(error)),
         Ok(state) => {
             if let SchemaState::Newer(version) = state {
                 tracing::info!(

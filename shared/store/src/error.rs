@@ -26,28 +26,33 @@ pub enum StoreError {
 
 /// The database's own words, for the log. Never contains the values of a statement or a connection string.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cause(String);
+pub struct Cause {
+    text: String,
+    /// The server's certificate does not fit what is configured.
+    certificate: bool,
+}
 
 impl std::fmt::Display for Cause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl Cause {
     pub(crate) fn text(text: String) -> Self {
-        Self(text)
+        Self { text, certificate: false }
     }
 
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         // A Postgres error also has a DETAIL with the values of the row; only its message is kept.
-        Self(match error.as_database_error() {
+        let text = match error.as_database_error() {
             Some(error) => match error.code() {
                 Some(code) => format!("{} (code {code})", error.message()),
                 None => error.message().to_owned(),
             },
             None => error.to_string(),
-        })
+        };
+        Self { text, certificate: is_certificate(error) }
     }
 }
 
@@ -58,14 +63,36 @@ impl StoreError {
         matches!(self, Self::Unavailable(_))
     }
 
+    /// Whether it is unavailable because its certificate does not fit the configured authority or host: at a start,
+    /// waiting for that to pass would hide a mistake.
+    #[must_use]
+    pub fn is_certificate(&self) -> bool {
+        matches!(self, Self::Unavailable(cause) if cause.certificate)
+    }
+
     pub(crate) fn timed_out(limit: Duration) -> Self {
-        Self::Unavailable(Cause(format!("no answer within {limit:?}")))
+        Self::Unavailable(Cause::text(format!("no answer within {limit:?}")))
     }
 
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         let cause = Cause::of(error);
         if is_unavailable(error) { Self::Unavailable(cause) } else { Self::Internal(cause) }
     }
+}
+
+/// Whether rustls said so, wherever in the chain of causes.
+fn is_certificate(error: &sqlx::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        // The source of an I/O error is that of the error inside, not the error inside.
+        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = inside.and_then(|inside| inside.downcast_ref()).or_else(|| error.downcast_ref());
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Whether the failure lies in the server or the way to it, not in the statement.
