@@ -33,7 +33,7 @@ async fn a_file_is_made_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("new.db")).await.unwrap();
-    assert_eq!(store.check_schema().await.unwrap(), SchemaState::Missing(vec![1, 2]));
+    assert_eq!(store.check_schema().await.unwrap(), SchemaState::Missing(vec![1, 2, 3]));
     store.migrate().await.unwrap();
     let mut files = 0;
     for file in std::fs::read_dir(folder.path()).unwrap() {
@@ -74,7 +74,7 @@ async fn two_processes_may_migrate_one_server_at_once() {
         Store::connect(&url, &StoreOptions::default()).await.unwrap(),
         Store::connect(&url, &StoreOptions::default()).await.unwrap(),
     );
-    assert_eq!(one.check_schema().await.unwrap(), SchemaState::Missing(vec![1, 2]));
+    assert_eq!(one.check_schema().await.unwrap(), SchemaState::Missing(vec![1, 2, 3]));
     let (first, second) = tokio::join!(one.migrate(), two.migrate());
     first.unwrap();
     second.unwrap();

@@ -123,10 +123,10 @@ impl Takeovers {
 
     /// Every gateway has confirmed a slot.
     pub(super) fn confirmed(&mut self, tenure: Tenure, now: Millis) {
-        if self.recovering.get(&tenure.slot).is_some_and(|(known, ..)| *known == tenure) {
-            if let Some((cause, since)) = self.settled(tenure.slot, now) {
-                figures::taken_over(cause, now.since(since));
-            }
+        if self.recovering.get(&tenure.slot).is_some_and(|(known, ..)| *known == tenure)
+            && let Some((cause, since)) = self.settled(tenure.slot, now)
+        {
+            figures::taken_over(cause, now.since(since));
         }
     }
 

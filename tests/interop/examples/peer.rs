@@ -166,7 +166,10 @@ async fn watch(listener: Listener) -> Fallible<()> {
     loop {
         let seen = viewer.watch(10).await?;
         let size = seen.size.map(|(width, height)| [width, height]);
-        say(json!({"event": "frames", "frames": seen.frames, "key_frames": seen.key_frames, "size": size}));
+        say(json!({
+            "event": "frames", "frames": seen.frames, "key_frames": seen.key_frames, "size": size,
+            "decoded": seen.decoded, "colour": seen.colour,
+        }));
     }
 }
 

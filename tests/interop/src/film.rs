@@ -67,6 +67,10 @@ pub struct Seen {
     pub key_frames: usize,
     /// Width and height of the last key frame, in pixels.
     pub size: Option<(u16, u16)>,
+    /// Key frames that were decoded.
+    pub decoded: usize,
+    /// The colour of the last one: the mean of its pixels in red, green and blue.
+    pub colour: Option<[u8; 3]>,
 }
 
 /// Puts the packets of a track together to frames.
@@ -138,8 +142,37 @@ impl Frames {
             let size = |low, high| u16::from_le_bytes([low, high]) & 0x3fff;
             self.seen.key_frames += 1;
             self.seen.size = Some((size(low, high), size(frame[8], frame[9])));
+            if let Some(colour) = colour(frame) {
+                self.seen.decoded += 1;
+                self.seen.colour = Some(colour);
+            }
         }
     }
+}
+
+/// Decodes a key frame; the mean of its pixels. A simple WebP file is one such frame in a RIFF container
+/// (RFC 9649 §2.5).
+fn colour(frame: &[u8]) -> Option<[u8; 3]> {
+    let length = u32::try_from(frame.len()).ok()?;
+    let padding = length % 2;
+    let mut file = Vec::with_capacity(frame.len() + 21);
+    file.extend_from_slice(b"RIFF");
+    file.extend_from_slice(&(12 + length + padding).to_le_bytes());
+    file.extend_from_slice(b"WEBPVP8 ");
+    file.extend_from_slice(&length.to_le_bytes());
+    file.extend_from_slice(frame);
+    file.resize(file.len() + usize::from(padding == 1), 0);
+    let mut decoder = image_webp::WebPDecoder::new(std::io::Cursor::new(file)).ok()?;
+    let mut pixels = vec![0; decoder.output_buffer_size()?];
+    decoder.read_image(&mut pixels).ok()?;
+    let mut sums = [0_u64; 3];
+    for pixel in pixels.chunks_exact(3) {
+        for (sum, part) in sums.iter_mut().zip(pixel) {
+            *sum += u64::from(*part);
+        }
+    }
+    let count = u64::try_from(pixels.len() / 3).ok().filter(|count| *count > 0)?;
+    Some(sums.map(|sum| u8::try_from(sum / count).unwrap_or(u8::MAX)))
 }
 
 #[cfg(test)]
@@ -170,7 +203,16 @@ mod tests {
         for piece in &pieces {
             frames.take(piece);
         }
-        assert_eq!(frames.seen, Seen { frames: 1, key_frames: 1, size: Some((320, 180)) });
+        let Seen { frames, key_frames, size, decoded, colour } = frames.seen;
+        assert_eq!((frames, key_frames, size, decoded), (1, 1, Some((320, 180)), 1));
+        let [red, green, blue] = colour.unwrap();
+        assert!(red > 150 && green < 90 && blue < 90, "{colour:?}");
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_short_has_no_colour() {
+        assert_eq!(colour(&RED[..20]), None);
+        assert_eq!(colour(b""), None);
     }
 
     #[test]

@@ -55,7 +55,7 @@ async fn a_message_to_all_reaches_all_others(topology: Topology) {
 }
 
 async fn a_message_to_all_names_whom_it_did_not_reach(topology: Topology) {
-    let server = Server::start(topology, &[("DELIVERY_TIMEOUT", "1s")]).await;
+    let server = Server::start(topology, &[("DELIVERY_TIMEOUT", "3s")]).await;
     let user = User::new(&server).await;
     let mut phone = user.raw("phone").await;
     let mut tv = user.raw("tv").await;

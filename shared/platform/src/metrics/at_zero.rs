@@ -1,8 +1,11 @@
 //! Counters of what should not happen, or seldom does: they are there from the start, at 0. An alert on their growth would
 //! miss the first time otherwise, for what was not there before has not grown.
 
+/// Names and values of the labels of one series.
+type Labels = &'static [(&'static str, &'static str)];
+
 /// What is counted, with each set of labels.
-const COUNTERS: &[(&str, &[&[(&str, &str)]])] = &[
+const COUNTERS: &[(&str, &[Labels])] = &[
     ("streamz_bus_dropped_total", &[&[("cause", "full")], &[("cause", "stale")]]),
     ("streamz_bus_envelopes_refused_total", &[&[]]),
     ("streamz_bus_evidence_total", &[&[]]),
