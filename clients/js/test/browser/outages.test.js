@@ -116,13 +116,13 @@ describe("a call outlives", () => {
   });
 
   it("its access tokens", async () => {
-    const brief = await room.startForNow({ JWT_EXPIRY: "2s" });
+    const brief = await room.startForNow({ JWT_EXPIRY: "6s" });
     const { phone, tv } = await room.inCall({ url: brief.url });
     const lapse = (/** @type {any} */ page) => page.evaluate(async () => {
       const states = /** @type {string[]} */ ([]);
       app.connection.on("state", (/** @type {any} */ { name }) => states.push(name));
       // Two lives of a token.
-      const until = performance.now() + 4_000;
+      const until = performance.now() + 12_000;
       while (performance.now() < until) await app.streamz.once("renewed");
       return states;
     });
