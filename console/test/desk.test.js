@@ -90,9 +90,10 @@ describe("one call at a time", () => {
     await tv.getByRole("dialog", { name: "Laptop" }).waitFor();
     await press(phone, "Video call Television");
     await tv.getByRole("dialog", { name: "Phone" }).waitFor();
+    // It is said in passing.
+    const said = tv.getByText("Laptop rang, and was told that this device is busy.").waitFor();
     await tv.getByRole("dialog", { name: "Phone" }).getByRole("button", { name: "Accept" }).click();
-    await Promise.all([decodes(tv), decodes(phone), over(laptop)]);
-    await tv.getByText("Laptop rang, and was told that this device is busy.").waitFor();
+    await Promise.all([said, decodes(tv), decodes(phone), over(laptop)]);
     // What is seen is the call: nothing is asked over it, and it can be ended.
     assert.equal(await tv.locator("dialog").count(), 0);
     assert.equal(await tv.title(), "Phone – Streamz");
