@@ -149,7 +149,7 @@ class Fleet:
             env["REDIS_URL"] = ",".join(self.redis if authority else self.redis_unencrypted)
         for name, value in env.items():
             if value.startswith("/etc/streamz/ca/"):
-                assert made.streamz()[component]["volumeMounts"] == [{"name": "ca", "mountPath": "/etc/streamz/ca", "readOnly": True}]
+                assert {"name": "ca", "mountPath": "/etc/streamz/ca", "readOnly": True} in made.streamz()[component]["volumeMounts"]
                 env[name] = value.replace("/etc/streamz/ca", str(self.folder))
         return env
 

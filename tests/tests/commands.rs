@@ -113,8 +113,7 @@ fn a_token_is_as_good_as_a_sign_in_over_postgres() {
 /// A dozen seconds: it starts servers of its own and puts load on them.
 #[test]
 fn the_bench_reports_its_rows_as_text_and_as_json() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    alone(async {
         let folder = tempfile::tempdir().unwrap();
         // As little load as it makes: the figures are another matter.
         let arguments = "bench --quick --only start,relay --rounds 1 --piece 300ms --devices 4 --load 500";
@@ -257,6 +256,9 @@ fn the_bench_of_a_cluster_refuses_what_it_cannot_do() {
 
 /// What takes longer than a scenario may, and needs no server but those that the bench starts.
 fn alone(body: impl Future<Output = ()>) {
+    // One load at a time, even if another test of it has failed.
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(body);
 }
 
