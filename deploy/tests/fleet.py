@@ -151,7 +151,19 @@ class Fleet:
             if value.startswith("/etc/streamz/ca/"):
                 assert {"name": "ca", "mountPath": "/etc/streamz/ca", "readOnly": True} in made.streamz()[component]["volumeMounts"]
                 env[name] = value.replace("/etc/streamz/ca", str(self.folder))
+        if "JWT_KEYS_DIR" in env:
+            mounts = {mount["name"]: mount["mountPath"] for mount in made.streamz()[component]["volumeMounts"]}
+            assert mounts["signing-keys"] == env["JWT_KEYS_DIR"]
+            env["JWT_KEYS_DIR"] = str(self._signing_keys(env["JWT_SIGNING_KEY"]))
         return env
+
+    def _signing_keys(self, name: str) -> Path:
+        """A folder with one key, as a Secret of somebody's own would be mounted."""
+        keys = self.folder / "keys"
+        keys.mkdir(exist_ok=True)
+        if not (keys / f"{name}.pem").exists():
+            subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(keys / f"{name}.pem")], check=True, capture_output=True)
+        return keys
 
     def run(self, made: Rendered, component: str) -> subprocess.CompletedProcess:
         """A container that ends by itself."""
