@@ -184,20 +184,22 @@ impl Fixture {
         }
     }
 
-    /// Lets an operation go on, step by step, until it has a lock on this slot, and not a step further.
+    /// Lets an operation go on until it has a lock on this slot, and not a step further.
     pub(crate) async fn run_until_locked<F: Future>(&self, mut operation: Pin<&mut F>, slot: u16) {
+        // It waits in the server for somebody else's lock; once that is gone it has its own, and nobody asks it to go on.
+        let holder = self.hold_slot(slot).await;
         let mut beside = self.beside().await;
+        let sql = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
         loop {
             assert!(poll(operation.as_mut()).await.is_pending(), "it ended without a lock on {slot}");
-            let free = sqlx::query("SELECT slot FROM slots WHERE slot = $1 FOR UPDATE SKIP LOCKED")
-                .bind(i32::from(slot))
-                .fetch_optional(&mut beside)
-                .await
-                .unwrap();
-            if free.is_none() {
-                return;
+            if sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut beside).await.unwrap() == 1 {
+                break;
             }
         }
+        holder.release().await;
+        let sql = "SELECT slot FROM slots WHERE slot = $1 FOR UPDATE SKIP LOCKED";
+        while sqlx::query(sql).bind(i32::from(slot)).fetch_optional(&mut beside).await.unwrap().is_some() {}
     }
 }
 
