@@ -13,6 +13,9 @@ import { isNews } from "./stats.js";
 /** @typedef {import("./types.js").CallParts} CallParts */
 /** @template T @typedef {ReturnType<typeof deferred<T>>} Deferred */
 
+/** The longest reason of an end, in characters. */
+export const REASON_MAX = 32;
+
 /** How often the path is measured. */
 const STATS_MS = 5_000;
 
@@ -363,7 +366,7 @@ export class Call extends Emitter {
   #tell(type, reason) {
     if (this.orphaned) return;
     // If the server does not know the stream any more, it is over as it should be.
-    this.#parts.send({ type, payload: { stream_id: this.id, ...(reason && { reason: reason.slice(0, 32) }) } }).catch(() => {});
+    this.#parts.send({ type, payload: { stream_id: this.id, ...(reason && { reason: reason.slice(0, REASON_MAX) }) } }).catch(() => {});
   }
 
   #mustLive() {

@@ -1,6 +1,7 @@
-import { Call } from "./call.js";
+import { Call, REASON_MAX } from "./call.js";
 import { StreamzError } from "../errors.js";
 import { Ends } from "./ends.js";
+import { mustHaveWebRTC } from "./peer.js";
 import { Recent } from "./recent.js";
 import { typeOf } from "./sdp.js";
 
@@ -76,7 +77,7 @@ export class Calls {
    */
   start(to, media, options) {
     const { deviceId, RTCPeerConnection } = this.#parts;
-    if (typeof RTCPeerConnection !== "function") throw unsupported();
+    mustHaveWebRTC(RTCPeerConnection);
     if (options.pull && to === null) throw new StreamzError("invalid_payload", "A pull needs the device that is to send.");
     const type = options.type ?? (options.pull ? "video" : typeOf(media));
     const sourceId = options.pull && to !== null ? to : deviceId;
@@ -251,7 +252,7 @@ export class Calls {
     }
     const over = this.#hungUp.take((call) => same(call) && call.sourceId === source_device_id);
     if (over) {
-      this.#send({ type: "stream_decline", payload: { stream_id, reason: over.endReason ?? "ended" } }).catch(() => {});
+      this.#send({ type: "stream_decline", payload: { stream_id, reason: over.endReason?.slice(0, REASON_MAX) } }).catch(() => {});
       return true;
     }
     // Both ring each other at once, for the same: that is one call.
@@ -380,8 +381,4 @@ export class Calls {
   #present(call, tell) {
     this.#parts.clock.defer(() => call.state !== "ended" && tell(call));
   }
-}
-
-function unsupported() {
-  return new StreamzError("unsupported", "There is no WebRTC here: give a class as the option RTCPeerConnection.");
 }

@@ -48,9 +48,7 @@ export class Peer {
   /** @param {PeerParts} parts */
   constructor(parts) {
     this.#parts = parts;
-    if (typeof parts.RTCPeerConnection !== "function") {
-      throw new StreamzError("unsupported", "There is no WebRTC here: give a class as the option RTCPeerConnection.");
-    }
+    mustHaveWebRTC(parts.RTCPeerConnection);
     this.#backoff = new Backoff({ baseMs: 2_000, capMs: 20_000, random: parts.random });
     /** @type {RTCPeerConnection} */
     this.pc = new parts.RTCPeerConnection({ ...parts.configuration, iceServers: parts.iceServers });
@@ -186,4 +184,10 @@ export class Peer {
       this.#restartIn(5_000 + this.#backoff.next());
     });
   }
+}
+
+/** @param {unknown} RTCPeerConnection @throws {StreamzError} `unsupported` */
+export function mustHaveWebRTC(RTCPeerConnection) {
+  if (typeof RTCPeerConnection === "function") return;
+  throw new StreamzError("unsupported", "There is no WebRTC here: give a class as the option RTCPeerConnection.");
 }

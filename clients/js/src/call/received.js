@@ -21,7 +21,7 @@ export class Received {
     for (const old of this.stream.getTracks()) if (!isLive(old)) this.stream.removeTrack(old);
     // An element shows one picture, and which of two is up to the browser.
     if (!this.stream.getTracks().some(({ kind }) => kind === track.kind)) this.stream.addTrack(track);
-    track.addEventListener?.("ended", () => this.#ended(track), { once: true });
+    track.addEventListener("ended", () => this.#ended(track), { once: true });
   }
 
   /** The next one takes its place. @param {MediaStreamTrack} track */

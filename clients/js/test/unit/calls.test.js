@@ -87,7 +87,7 @@ describe("a ring", () => {
     assert.equal(pc(call).candidates[0].candidate, "candidate:1", "held until there was a description");
     assert.ok(last("sdp_answer"));
     pc(call).becomes("connected");
-    pc(call).ontrack({ track: {}, streams: [] });
+    pc(call).ontrack({ track: Object.assign(new EventTarget(), { kind: "video" }), streams: [] });
     assert.equal((await ready).getTracks().length, 1);
   });
 

@@ -1,3 +1,11 @@
+/** @typedef {import("../wire.js").StreamType} StreamType */
+/** @typedef {import("./stats.js").CallStats} CallStats */
+/** @typedef {import("./types.js").MediaState} MediaState */
+/** @typedef {import("./types.js").CallEvents} CallEvents */
+/** @typedef {import("./types.js").CallParts} CallParts */
+/** @template T @typedef {ReturnType<typeof deferred<T>>} Deferred */
+/** The longest reason of an end, in characters. */
+export const REASON_MAX: 32;
 /**
  * One stream between this device and another: rings, goes on, ends.
  * @extends {Emitter<CallEvents>}

@@ -1,3 +1,5 @@
+/** @param {unknown} RTCPeerConnection @throws {StreamzError} `unsupported` */
+export function mustHaveWebRTC(RTCPeerConnection: unknown): void;
 /**
  * @typedef {object} PeerParts
  * @property {any} RTCPeerConnection
