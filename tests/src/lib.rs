@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a harness fails by panicking")]
 
 mod binary;
+mod command;
 mod http;
 mod member;
 mod process;
@@ -21,6 +22,7 @@ mod turn;
 mod user;
 
 pub use binary::binary;
+pub use command::command;
 pub use http::{Answer, Http};
 pub use member::{Member, Place};
 pub use raw::{Dial, Heard, Raw, Refused, message};

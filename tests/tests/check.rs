@@ -4,20 +4,12 @@
 use std::path::Path;
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use streamz_tests::{Server, Topology, TurnServer, binary, run, soon};
-use tokio::process::Command;
+use streamz_tests::{Server, Topology, TurnServer, command, run, soon};
 
 /// Its verdict, and the lines that are said.
 async fn check(folder: &Path, variables: &[(&str, &str)]) -> (Option<i32>, String) {
-    let program = Command::new(binary())
-        .arg("check")
-        .env_clear()
-        .envs([("PORT", "0"), ("TURN_PORT", "off")])
-        .envs(variables.iter().copied())
-        .current_dir(folder)
-        .kill_on_drop(true)
-        .output();
-    let output = soon(program).await.unwrap();
+    let variables = [&[("PORT", "0"), ("TURN_PORT", "off")], variables].concat();
+    let output = soon(command(folder, &["check"], &variables)).await;
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 

@@ -6,8 +6,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use streamz_tests::{Http, Server, Topology, User, binary, eventually, run, soon};
-use tokio::process::Command;
+use streamz_tests::{Http, Server, Topology, User, command, eventually, run, soon};
 
 const SECRET: &str = "pUoDkU5Lk0T4mK1o9yZ4b0d3Q1jYw6Xn8vR2sT7uVwE=";
 
@@ -17,14 +16,8 @@ async fn streamz(
     arguments: &[&str],
     variables: &[(&str, &str)],
 ) -> (Option<i32>, String, String) {
-    let program = Command::new(binary())
-        .args(arguments)
-        .env_clear()
-        .envs(variables.iter().copied())
-        .current_dir(folder)
-        .kill_on_drop(true)
-        .output();
-    said(tokio::time::timeout(Duration::from_secs(240), program).await.unwrap().unwrap())
+    let program = command(folder, arguments, variables);
+    said(tokio::time::timeout(Duration::from_secs(240), program).await.unwrap())
 }
 
 fn said(output: Output) -> (Option<i32>, String, String) {

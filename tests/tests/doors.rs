@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 use streamz_testkit::{Authority, Postgres, Redis, RedisOptions};
-use streamz_tests::{Server, Topology, User, eventually, run};
+use streamz_tests::{Server, Topology, User, command, eventually, run};
 
 /// Redis: one user.
 const USER: &str =
@@ -47,6 +47,16 @@ impl Doors {
         let options = RedisOptions { password: "admin", users: &[USER], tls: Some(&authority) };
         let redis = Redis::start_with(&options).unwrap();
         Self { postgres, redis, folder }
+    }
+
+    /// The same with a database and who may use it.
+    fn with_roles() -> Self {
+        let doors = Self::start();
+        doors.postgres.create_database();
+        let [roles, schema] = grants("test_0");
+        doors.postgres.sql("postgres", &roles);
+        doors.postgres.sql("test_0", &schema);
+        doors
     }
 
     fn file(&self, name: &str) -> String {
@@ -108,15 +118,7 @@ async fn everything(server: &Server) {
 #[test]
 fn a_fleet_runs_over_tls_as_users_who_may_do_little() {
     run(FLEET, async |topology| {
-        let doors = blocking(|| {
-            let doors = Doors::start();
-            doors.postgres.create_database();
-            let [roles, schema] = grants("test_0");
-            doors.postgres.sql("postgres", &roles);
-            doors.postgres.sql("test_0", &schema);
-            doors
-        })
-        .await;
+        let doors = blocking(Doors::with_roles).await;
         let (owner, app) = (
             doors.database("streamz_owner", "test_0", "ca.crt"),
             doors.database("streamz_app", "test_0", "ca.crt"),
@@ -126,13 +128,7 @@ fn a_fleet_runs_over_tls_as_users_who_may_do_little() {
 
         // The one role makes the tables, and the other cannot.
         let migrate = async |url: &str| {
-            let program = tokio::process::Command::new(streamz_tests::binary())
-                .arg("migrate")
-                .env_clear()
-                .env("DATABASE_URL", url)
-                .current_dir(Path::new("/"))
-                .output();
-            let output = program.await.unwrap();
+            let output = command(Path::new("/"), &["migrate"], &[("DATABASE_URL", url)]).await;
             (output.status.code(), String::from_utf8(output.stderr).unwrap())
         };
         let (code, said) = migrate(&app).await;
@@ -184,15 +180,7 @@ fn a_fleet_runs_over_tls_as_users_who_may_do_little() {
 #[test]
 fn one_process_runs_on_a_role_that_may_not_change_tables() {
     run(Topology::EmbeddedPostgres, async |topology| {
-        let doors = blocking(|| {
-            let doors = Doors::start();
-            doors.postgres.create_database();
-            let [roles, schema] = grants("test_0");
-            doors.postgres.sql("postgres", &roles);
-            doors.postgres.sql("test_0", &schema);
-            doors
-        })
-        .await;
+        let doors = blocking(Doors::with_roles).await;
         let owner = doors.database("streamz_owner", "test_0", "ca.crt");
         let app = doors.database("streamz_app", "test_0", "ca.crt");
         // The harness migrates as whoever is named.

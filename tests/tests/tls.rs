@@ -10,10 +10,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
-use streamz_tests::{PATIENCE, Server, Topology, binary, eventually, run, soon};
+use streamz_tests::{PATIENCE, Server, Topology, command, eventually, run, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::Command;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -215,13 +214,7 @@ fn a_certificate_that_cannot_be_used_is_said_in_a_sentence() {
 }
 
 async fn start(folder: &Path, variables: &[(&str, &str)]) -> (Option<i32>, String) {
-    let program = Command::new(binary())
-        .env_clear()
-        .envs([("PORT", "0"), ("TURN_PORT", "off")])
-        .envs(variables.iter().copied())
-        .current_dir(folder)
-        .kill_on_drop(true)
-        .output();
-    let output = soon(program).await.unwrap();
+    let variables = [&[("PORT", "0"), ("TURN_PORT", "off")], variables].concat();
+    let output = soon(command(folder, &[], &variables)).await;
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }

@@ -71,13 +71,8 @@ async fn change_password(
     let (Some(current), Some(new)) = (current, new) else {
         return Err(fields.into_problem());
     };
-    let about = About {
-        user: Some(identity.user),
-        session: Some(identity.family),
-        client: Some(address),
-        ..About::default()
-    };
-    let old = owner(&state, identity, address, &current, about, "password.refused").await?;
+    let about = about_own(identity, address);
+    let old = owner(&state, identity, address, &current, "password.refused").await?;
     let hash = state.passwords().hash(new).await?;
     let hashes = (old.password_hash.expose_secret(), hash.as_str());
     let Some(ended) =
@@ -99,7 +94,6 @@ async fn owner(
     identity: Identity,
     address: std::net::IpAddr,
     password: &SecretString,
-    about: About,
     refusal: &'static str,
 ) -> Result<Credentials, Problem> {
     sign_in::admit_address(state, address, refusal).await?;
@@ -114,9 +108,20 @@ async fn owner(
             Ok(credentials)
         }
         Verdict::Wrong => {
-            state.audit().refused(refusal, About { reason: Some("wrong_password"), ..about });
+            let reason = Some("wrong_password");
+            state.audit().refused(refusal, About { reason, ..about_own(identity, address) });
             Err(wrong_password())
         }
+    }
+}
+
+/// What people do with the account of their own token.
+fn about_own(identity: Identity, address: std::net::IpAddr) -> About {
+    About {
+        user: Some(identity.user),
+        session: Some(identity.family),
+        client: Some(address),
+        ..About::default()
     }
 }
 
@@ -229,13 +234,8 @@ pub(super) async fn delete_account(
     let Some(password) = fields.required("password", body.password, Ok::<_, std::convert::Infallible>) else {
         return Err(fields.into_problem());
     };
-    let about = About {
-        user: Some(identity.user),
-        session: Some(identity.family),
-        client: Some(address),
-        ..About::default()
-    };
-    owner(&state, identity, address, &password, about, "deletion.refused").await?;
+    let about = about_own(identity, address);
+    owner(&state, identity, address, &password, "deletion.refused").await?;
     let Some(ended) = state.store().delete_user(identity.user.0, state.now()).await? else {
         return Err(gone(&state, identity.user));
     };

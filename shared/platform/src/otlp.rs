@@ -133,26 +133,25 @@ impl Exporting {
     }
 }
 
+fn over_grpc<B: WithExportConfig + WithTonicConfig>(exporter: B, config: &OtlpConfig, target: &Target) -> B {
+    let exporter = exporter.with_metadata(metadata(&config.headers));
+    exporter.with_endpoint(target.url.as_str()).with_timeout(config.timeout)
+}
+
+fn over_http<B: WithExportConfig + WithHttpConfig>(exporter: B, config: &OtlpConfig, target: &Target) -> B {
+    let exporter = exporter.with_headers(headers(&config.headers));
+    let exporter = exporter.with_protocol(opentelemetry_otlp::Protocol::HttpBinary);
+    exporter.with_endpoint(target.url.as_str()).with_timeout(config.timeout)
+}
+
 fn traces(
     config: &OtlpConfig,
     target: &Target,
     resource: Resource,
 ) -> Result<SdkTracerProvider, ExporterBuildError> {
-    let url = target.url.as_str();
     let exporter = match target.protocol {
-        Protocol::Grpc => OtlpSpans::builder()
-            .with_tonic()
-            .with_metadata(metadata(&config.headers))
-            .with_endpoint(url)
-            .with_timeout(config.timeout)
-            .build()?,
-        Protocol::Http => OtlpSpans::builder()
-            .with_http()
-            .with_headers(headers(&config.headers))
-            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-            .with_endpoint(url)
-            .with_timeout(config.timeout)
-            .build()?,
+        Protocol::Grpc => over_grpc(OtlpSpans::builder().with_tonic(), config, target).build()?,
+        Protocol::Http => over_http(OtlpSpans::builder().with_http(), config, target).build()?,
     };
     let waiting = Arc::new(AtomicUsize::new(0));
     let exporter = Sender {
@@ -177,21 +176,9 @@ fn figures(
     target: &Target,
     resource: Resource,
 ) -> Result<SdkMeterProvider, ExporterBuildError> {
-    let url = target.url.as_str();
     let exporter = match target.protocol {
-        Protocol::Grpc => MetricExporter::builder()
-            .with_tonic()
-            .with_metadata(metadata(&config.headers))
-            .with_endpoint(url)
-            .with_timeout(config.timeout)
-            .build()?,
-        Protocol::Http => MetricExporter::builder()
-            .with_http()
-            .with_headers(headers(&config.headers))
-            .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
-            .with_endpoint(url)
-            .with_timeout(config.timeout)
-            .build()?,
+        Protocol::Grpc => over_grpc(MetricExporter::builder().with_tonic(), config, target).build()?,
+        Protocol::Http => over_http(MetricExporter::builder().with_http(), config, target).build()?,
     };
     let waiting = Arc::default();
     let exporter = Sender { exporter, runtime: Handle::current(), waiting, health: Health::new("metrics") };
